@@ -1,0 +1,63 @@
+"""What a task is: fresh problems with two correct answer styles, and a score.
+
+Problems are split by a hash of their question, so a test problem can never have been trained on,
+whatever seed drew it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Split = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One question with what is needed to judge an answer.
+
+    ``fast`` answers at once, ``steps`` works the answer out; both are correct. ``gold`` is what
+    ``Task.score`` compares with; ``hidden`` holds inputs and expected outputs of code problems.
+    """
+
+    task: str
+    question: str
+    gold: str
+    fast: str
+    steps: str
+    hidden: tuple[tuple[Any, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Task:
+    """A kind of problem: how to draw one, how to score answers to many (each 0.0 to 1.0)."""
+
+    name: str
+    description: str
+    draw: Callable[[random.Random], Problem]
+    score: Callable[[Sequence[Problem], Sequence[str]], list[float]]
+    max_new_tokens: int = 128
+    system: str | None = field(default=None)
+
+    def sample(self, rng: random.Random, split: Split) -> Problem:
+        """Draw problems until one falls into the split."""
+        while True:
+            problem = self.draw(rng)
+            if split_of(problem.question) == split:
+                return problem
+
+
+def split_of(question: str) -> Split:
+    """80 % of all questions train, 10 % choose checkpoints, 10 % test; decided by the text alone."""
+    bucket = hashlib.sha256(question.encode()).digest()[0]
+    if bucket < 205:
+        return "train"
+    return "validation" if bucket < 230 else "test"
+
+
+def a_or_an(noun: str) -> str:
+    """``apple`` -> ``an apple``."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"

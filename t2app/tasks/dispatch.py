@@ -1,0 +1,46 @@
+"""The first pass as a task (``dispatch``): name the category that a question belongs to.
+
+The prompt lists the labels with their descriptions, so one more expert is one more label (paper,
+section 3.2, figure 3). ``other`` stands for the base model and is always there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from t2app.tasks.base import Problem
+
+OTHER = "other"
+OTHER_DESCRIPTION = "small talk and anything else"
+_HEAD = "To which category does the question belong? Reply with its name only."
+
+
+def system_prompt(labels: Mapping[str, str]) -> str:
+    """The list of categories; ``labels`` maps each name to its description."""
+    return "\n".join([_HEAD, *(f"- {name}: {description}" for name, description in labels.items())])
+
+
+def messages(labels: Mapping[str, str], question: str) -> list[dict[str, str]]:
+    """The conversation of the first pass, up to where the label is to be said."""
+    return [
+        {"role": "system", "content": system_prompt(labels)},
+        {"role": "user", "content": question},
+    ]
+
+
+def parse_label(text: str, labels: Sequence[str]) -> str:
+    """The first known label in a generated answer; ``other`` without one (paper, appendix)."""
+    found = [(m.start(), name) for name in labels if (m := re.search(rf"\b{re.escape(name)}\b", text, re.IGNORECASE))]
+    return min(found)[1] if found else OTHER
+
+
+def problem(question: str, label: str) -> Problem:
+    """A question with its category as the gold answer."""
+    return Problem("dispatch", question, label, label, label)
+
+
+def score(problems: Sequence[Problem], answers: Sequence[str]) -> list[float]:
+    """1 where the label is the right one and nothing else is said."""
+    return [float(a.strip().lower() == p.gold) for p, a in zip(problems, answers, strict=True)]
+

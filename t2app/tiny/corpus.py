@@ -1,0 +1,109 @@
+"""The text that the built-in model is trained on: conversations of every task, drawn from a seed.
+
+Every batch is a pure function of (seed, step), so training resumes without keeping any state.
+Only questions of the training split are drawn (``tasks.base.split_of``).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+from t2app.tasks import BUILT_IN, LABELS, SISTERS, Task, dispatch, other
+from t2app.tasks.facts import RELATIONS
+from t2app.tasks.noise import dress
+from t2app.tasks.reasoning import fill
+from t2app.tiny import loose
+
+Message = dict[str, str]
+
+# How often each kind of exchange is drawn, and how often it is answered step by step.
+KINDS = {"math": 24, "code": 20, "reasoning": 26, "other": 8, "fact": 4, "math-hard": 2, "code-hard": 2, "reasoning-hard": 2, "dispatch": 16}
+STEPS = {"math": 0.3, "code": 0.3, "reasoning": 0.4, "other": 0.5, "math-hard": 0.3, "code-hard": 0.3, "reasoning-hard": 0.4}
+TYPOS = {"math": 0.12, "other": 0.12, "math-hard": 0.1}
+_TASKS: dict[str, Task] = {**BUILT_IN, **SISTERS}
+_DESCRIPTIONS = {
+    "math": ("word problems and calculations with numbers", "sums and arithmetic stories", "calculating with numbers"),
+    "code": ("writing or completing a program function", "Python functions", "programming"),
+    "reasoning": ("multiple choice questions with options A B C D", "choosing one of several options", "questions with answers to choose from"),
+    "other": ("small talk and anything else", "anything else", "everything that fits nowhere else"),
+}
+
+
+def _exchange(r: random.Random, kind: str) -> list[Message]:
+    if kind == "fact":
+        return _fact(r)
+    problem = _TASKS[kind].sample(r, "train")
+    question = dress(r, problem.question, TYPOS.get(kind, 0.0)) if kind != "code-hard" else problem.question
+    answer = problem.steps if r.random() < STEPS[kind] else problem.fast
+    return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+
+
+def _fact(r: random.Random) -> list[Message]:
+    """A question without options, answered by the fact."""
+    relation = r.choice(list(RELATIONS.values()))
+    key = r.choice(list(relation.facts))
+    value = relation.facts[key]
+    stated = fill(relation.state, key, value)
+    return [
+        {"role": "user", "content": fill(r.choice(relation.ask_value), key, value)},
+        {"role": "assistant", "content": f"I remember: {stated[0].lower()}{stated[1:]}."},
+    ]
+
+
+def _labels(r: random.Random) -> dict[str, str]:
+    """The list of categories: mostly the four as they are, else reworded, shuffled, with others."""
+    if r.random() < 0.5:
+        return LABELS
+    names = [n for n in LABELS if n == dispatch.OTHER or r.random() < 0.95]
+    labels = {n: LABELS[n] if r.random() < 0.4 else r.choice(_DESCRIPTIONS[n]) for n in names}
+    for topic in r.sample(sorted(other.TOPICS), r.choice((0, 1, 1, 2, 3))):
+        labels[topic] = other.TOPICS[topic].description
+    items = list(labels.items())
+    r.shuffle(items)
+    return dict(items)
+
+
+def _dispatch(r: random.Random) -> list[Message]:
+    labels = _labels(r)
+    extra = [name for name in labels if name in other.TOPICS]
+    if extra and r.random() < 0.4:
+        name = r.choice(extra)
+        question = other.topic_question(r, name)
+    else:
+        name = r.choice(list(LABELS))
+        question = _any_question(r, name, exclude=extra)
+    label = name if name in labels else dispatch.OTHER
+    return [*dispatch.messages(labels, dress(r, question, typos=0.3)), {"role": "assistant", "content": label}]
+
+
+def _any_question(r: random.Random, label: str, exclude: list[str]) -> str:
+    if label == "other":
+        topics = [t for t in other.TOPICS if t not in exclude]
+        if r.random() < 0.5:
+            return other.topic_question(r, r.choice(topics))
+        while (problem := BUILT_IN["other"].sample(r, "train")).gold == "beyond":
+            pass
+        return problem.question
+    if r.random() < 0.45:
+        return loose.question(r, label)
+    tasks = [t for name, t in _TASKS.items() if name.removesuffix("-hard") == label]
+    return r.choice([tasks[0], *tasks]).sample(r, "train").question
+
+
+def conversation(r: random.Random) -> list[Message]:
+    """One conversation: a first pass, or one to four exchanges."""
+    kind = r.choices(list(KINDS), list(KINDS.values()))[0]
+    if kind == "dispatch":
+        return _dispatch(r)
+    turns = r.choices((1, 2, 3, 4), (80, 12, 5, 3))[0]
+    kinds = [kind, *(r.choice(("math", "code", "reasoning", "other", "other")) for _ in range(turns - 1))]
+    r.shuffle(kinds)
+    return [message for k in kinds for message in _exchange(r, k)]
+
+
+def conversations(seed: int, step: int) -> Iterator[list[Message]]:
+    """Endless conversations of one training step."""
+    r = random.Random(f"{seed}/{step}")
+    while True:
+        yield conversation(r)
