@@ -11,13 +11,29 @@ from t2app.tasks.noise import dress
 BUILT_IN: dict[str, Task] = {
     "math": Task("math", "word problems and calculations with numbers", math.draw, math.score, 96),
     "code": Task("code", "writing or completing a program function", code.draw, code.score, 160),
-    "reasoning": Task("reasoning", "multiple choice questions with options A B C D", reasoning.draw, reasoning.score, 96),
+    "reasoning": Task(
+        "reasoning",
+        "multiple choice questions with options A B C D",
+        reasoning.draw,
+        reasoning.score,
+        96,
+    ),
     "other": Task("other", dispatch.OTHER_DESCRIPTION, other.draw, other.score, 96),
 }
 SISTERS: dict[str, Task] = {
-    "math-hard": Task("math-hard", "unknowns, percentages, two persons", math.draw_hard, math.score, 96),
-    "code-hard": Task("code-hard", "completing a signature with a docstring", code.draw_hard, code.score, 200),
-    "reasoning-hard": Task("reasoning-hard", "multiple choice that needs two facts", reasoning.draw_hard, reasoning.score, 96),
+    "math-hard": Task(
+        "math-hard", "unknowns, percentages, two persons", math.draw_hard, math.score, 96
+    ),
+    "code-hard": Task(
+        "code-hard", "completing a signature with a docstring", code.draw_hard, code.score, 200
+    ),
+    "reasoning-hard": Task(
+        "reasoning-hard",
+        "multiple choice that needs two facts",
+        reasoning.draw_hard,
+        reasoning.score,
+        96,
+    ),
 }
 KIND_OF = {name: name.removesuffix("-hard") for name in (*BUILT_IN, *SISTERS)}
 LABELS = {name: task.description for name, task in BUILT_IN.items()}
@@ -29,8 +45,29 @@ def _draw_dispatch(r: random.Random) -> Problem:
 
 
 DISPATCH = Task(
-    "dispatch", "naming the category of a question", _draw_dispatch, dispatch.score, 8, dispatch.system_prompt(LABELS)
+    "dispatch",
+    "naming the category of a question",
+    _draw_dispatch,
+    dispatch.score,
+    8,
+    dispatch.system_prompt(
+        {
+            **dict(sorted((n, d) for n, d in LABELS.items() if n != dispatch.OTHER)),
+            dispatch.OTHER: dispatch.OTHER_DESCRIPTION,
+        }
+    ),
 )
 TASKS: dict[str, Task] = {**BUILT_IN, **SISTERS, "dispatch": DISPATCH}
 
-__all__ = ["BUILT_IN", "DISPATCH", "KIND_OF", "LABELS", "SISTERS", "TASKS", "Problem", "Split", "Task", "split_of"]
+__all__ = [
+    "BUILT_IN",
+    "DISPATCH",
+    "KIND_OF",
+    "LABELS",
+    "SISTERS",
+    "TASKS",
+    "Problem",
+    "Split",
+    "Task",
+    "split_of",
+]

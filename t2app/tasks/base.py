@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 Split = Literal["train", "validation", "test"]
@@ -40,7 +40,7 @@ class Task:
     draw: Callable[[random.Random], Problem]
     score: Callable[[Sequence[Problem], Sequence[str]], list[float]]
     max_new_tokens: int = 128
-    system: str | None = field(default=None)
+    system: str | None = None
 
     def sample(self, rng: random.Random, split: Split) -> Problem:
         """Draw problems until one falls into the split."""
@@ -48,6 +48,22 @@ class Task:
             problem = self.draw(rng)
             if split_of(problem.question) == split:
                 return problem
+
+    def problems(self, split: Split, n: int, seed: int | str) -> list[Problem]:
+        """``n`` different problems of a split, from a seed (fewer where there are fewer)."""
+        rng = random.Random(f"{self.name}/{split}/{seed}")
+        found: dict[str, Problem] = {}
+        for _ in range(50 * n):
+            problem = self.sample(rng, split)
+            found.setdefault(problem.question, problem)
+            if len(found) == n:
+                break
+        return list(found.values())
+
+    def messages(self, question: str) -> list[dict[str, str]]:
+        """The conversation in which the task asks a question."""
+        system = [{"role": "system", "content": self.system}] if self.system else []
+        return [*system, {"role": "user", "content": question}]
 
 
 def split_of(question: str) -> Split:

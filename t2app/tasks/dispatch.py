@@ -31,7 +31,11 @@ def messages(labels: Mapping[str, str], question: str) -> list[dict[str, str]]:
 
 def parse_label(text: str, labels: Sequence[str]) -> str:
     """The first known label in a generated answer; ``other`` without one (paper, appendix)."""
-    found = [(m.start(), name) for name in labels if (m := re.search(rf"\b{re.escape(name)}\b", text, re.IGNORECASE))]
+    found = [
+        (m.start(), name)
+        for name in labels
+        if (m := re.search(rf"\b{re.escape(name)}\b", text, re.IGNORECASE))
+    ]
     return min(found)[1] if found else OTHER
 
 
@@ -43,4 +47,3 @@ def problem(question: str, label: str) -> Problem:
 def score(problems: Sequence[Problem], answers: Sequence[str]) -> list[float]:
     """1 where the label is the right one and nothing else is said."""
     return [float(a.strip().lower() == p.gold) for p, a in zip(problems, answers, strict=True)]
-

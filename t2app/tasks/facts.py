@@ -32,9 +32,20 @@ RELATIONS: dict[str, Relation] = {
             "bat: mammal, horse: mammal, cow: mammal, sheep: mammal, bear: mammal, rabbit: mammal, pig: mammal, kangaroo: mammal, dolphin: mammal"
         ),
         "{ak} is {av}",
-        ("What kind of animal is {ak}?", "{ak} is a kind of what?", "To which group does {ak} belong?", "Which class of animal is the {k}?",
-         "{ak} is an example of", "How do scientists classify the {k}?"),
-        ("Which of these is {av}?", "Which animal is {av}?", "Which one belongs to the {v}s?", "Pick the {v}."),
+        (
+            "What kind of animal is {ak}?",
+            "{ak} is a kind of what?",
+            "To which group does {ak} belong?",
+            "Which class of animal is the {k}?",
+            "{ak} is an example of",
+            "How do scientists classify the {k}?",
+        ),
+        (
+            "Which of these is {av}?",
+            "Which animal is {av}?",
+            "Which one belongs to the {v}s?",
+            "Pick the {v}.",
+        ),
     ),
     "young": Relation(
         _table(
@@ -42,8 +53,17 @@ RELATIONS: dict[str, Relation] = {
             "butterfly: caterpillar, bear: cub, deer: fawn, swan: cygnet, chicken: chick, kangaroo: joey, goose: gosling, owl: owlet"
         ),
         "a young {k} is called {av}",
-        ("What is a baby {k} called?", "What do we call a young {k}?", "The young of {ak} is called", "What is the name for a young {k}?"),
-        ("Which animal's young is called {av}?", "{av} is the young of which animal?", "{av} grows up to be what?"),
+        (
+            "What is a baby {k} called?",
+            "What do we call a young {k}?",
+            "The young of {ak} is called",
+            "What is the name for a young {k}?",
+        ),
+        (
+            "Which animal's young is called {av}?",
+            "{av} is the young of which animal?",
+            "{av} grows up to be what?",
+        ),
     ),
     "home": Relation(
         _table(
@@ -51,13 +71,28 @@ RELATIONS: dict[str, Relation] = {
             "cow: barn, chicken: coop, beaver: lodge, bat: cave"
         ),
         "{ak} lives in {av}",
-        ("Where does {ak} live?", "What is the home of {ak} called?", "In which place does {ak} live?", "{ak} usually lives in"),
-        ("Which animal lives in {av}?", "Which of these has its home in {av}?", "What lives in {av}?"),
+        (
+            "Where does {ak} live?",
+            "What is the home of {ak} called?",
+            "In which place does {ak} live?",
+            "{ak} usually lives in",
+        ),
+        (
+            "Which animal lives in {av}?",
+            "Which of these has its home in {av}?",
+            "What lives in {av}?",
+        ),
     ),
     "product": Relation(
-        _table("cow: milk, chicken: eggs, bee: honey, sheep: wool, silkworm: silk, pig: bacon, goose: down"),
+        _table(
+            "cow: milk, chicken: eggs, bee: honey, sheep: wool, silkworm: silk, pig: bacon, goose: down"
+        ),
         "the {k} gives us {v}",
-        ("What do we get from the {k}?", "What does {ak} give us?", "Which product comes from the {k}?"),
+        (
+            "What do we get from the {k}?",
+            "What does {ak} give us?",
+            "Which product comes from the {k}?",
+        ),
         ("Which animal gives us {v}?", "Where does {v} come from?", "{v} comes from which animal?"),
     ),
     "organ": Relation(
@@ -66,8 +101,17 @@ RELATIONS: dict[str, Relation] = {
             "nose: smell, tongue: taste, skin: feel touch, bones: hold the body up, muscles: move, teeth: chew"
         ),
         "we use the {k} to {v}",
-        ("What do the {k} do in the body?", "What is the job of the {k}?", "What do we use the {k} for?", "The main function of the {k} is to"),
-        ("Which part of the body do we use to {v}?", "What do we need to {v}?", "Which organ helps us to {v}?"),
+        (
+            "What do the {k} do in the body?",
+            "What is the job of the {k}?",
+            "What do we use the {k} for?",
+            "The main function of the {k} is to",
+        ),
+        (
+            "Which part of the body do we use to {v}?",
+            "What do we need to {v}?",
+            "Which organ helps us to {v}?",
+        ),
     ),
     "measure": Relation(
         _table(
@@ -75,8 +119,18 @@ RELATIONS: dict[str, Relation] = {
             "compass: direction, rain gauge: rainfall, protractor: angles, anemometer: wind speed, voltmeter: voltage, odometer: distance"
         ),
         "a {k} measures {v}",
-        ("What does a {k} measure?", "A {k} is used to measure", "What can you measure with a {k}?", "What do people use a {k} for?"),
-        ("Which tool measures {v}?", "What is used to measure {v}?", "Which instrument shows {v}?", "The thing that measures {v} is the"),
+        (
+            "What does a {k} measure?",
+            "A {k} is used to measure",
+            "What can you measure with a {k}?",
+            "What do people use a {k} for?",
+        ),
+        (
+            "Which tool measures {v}?",
+            "What is used to measure {v}?",
+            "Which instrument shows {v}?",
+            "The thing that measures {v} is the",
+        ),
     ),
     "work": Relation(
         _table(
@@ -84,7 +138,12 @@ RELATIONS: dict[str, Relation] = {
             "librarian: library, cashier: shop, waiter: restaurant, mechanic: garage, actor: theater, scientist: laboratory, miner: mine"
         ),
         "a {k} works in a {v}",
-        ("Where does a {k} work?", "In which place does a {k} work?", "A {k} works in a", "What is the workplace of a {k}?"),
+        (
+            "Where does a {k} work?",
+            "In which place does a {k} work?",
+            "A {k} works in a",
+            "What is the workplace of a {k}?",
+        ),
         ("Who works in a {v}?", "Which person works in a {v}?", "Which job is done in a {v}?"),
     ),
     "capital": Relation(
@@ -93,7 +152,11 @@ RELATIONS: dict[str, Relation] = {
             "China: Beijing, England: London, Kenya: Nairobi, Peru: Lima, Cuba: Havana, Norway: Oslo, Austria: Vienna, Portugal: Lisbon"
         ),
         "the capital of {k} is {v}",
-        ("What is the capital of {k}?", "Which city is the capital of {k}?", "The capital of {k} is"),
+        (
+            "What is the capital of {k}?",
+            "Which city is the capital of {k}?",
+            "The capital of {k} is",
+        ),
         ("{v} is the capital of which country?", "In which country is {v}?"),
     ),
     "opposite": Relation(
@@ -102,7 +165,11 @@ RELATIONS: dict[str, Relation] = {
             "rich: poor, sweet: sour, open: closed, near: far, high: low, heavy: weightless"
         ),
         "the opposite of {k} is {v}",
-        ("What is the opposite of {k}?", "Which word means the opposite of {k}?", "The opposite of {k} is"),
+        (
+            "What is the opposite of {k}?",
+            "Which word means the opposite of {k}?",
+            "The opposite of {k} is",
+        ),
         ("{v} is the opposite of which word?", "Which word is the opposite of {v}?"),
     ),
     "color": Relation(
@@ -120,7 +187,11 @@ RELATIONS: dict[str, Relation] = {
             "oxygen: gas, helium: gas, steam: gas, air: gas, nitrogen: gas"
         ),
         "{k} is a {v}",
-        ("What state of matter is {k}?", "At room temperature, {k} is a", "Is {k} a solid, a liquid, a gas or a plasma?"),
+        (
+            "What state of matter is {k}?",
+            "At room temperature, {k} is a",
+            "Is {k} a solid, a liquid, a gas or a plasma?",
+        ),
         ("Which of these is a {v}?", "Which substance is a {v}?"),
     ),
     "planet": Relation(
@@ -138,13 +209,24 @@ RELATIONS: dict[str, Relation] = {
             "butter: cream, omelette: eggs, tofu: soybeans, candle: wax, tire: rubber, coin: metal, sweater: wool, brick: clay"
         ),
         "{k} is made from {v}",
-        ("What is {k} made from?", "What is {k} made of?", "What do you need to make {k}?", "{k} comes from"),
+        (
+            "What is {k} made from?",
+            "What is {k} made of?",
+            "What do you need to make {k}?",
+            "{k} comes from",
+        ),
         ("What is made from {v}?", "Which of these is made of {v}?", "What can be made from {v}?"),
     ),
     "plant": Relation(
-        _table("root: takes in water, leaf: makes food from light, flower: makes seeds, stem: holds the plant up, bark: protects the tree, seed: grows into a new plant"),
+        _table(
+            "root: takes in water, leaf: makes food from light, flower: makes seeds, stem: holds the plant up, bark: protects the tree, seed: grows into a new plant"
+        ),
         "the {k} {v}",
-        ("What does the {k} of a plant do?", "What is the job of the {k}?", "Which is true of the {k} of a plant?"),
+        (
+            "What does the {k} of a plant do?",
+            "What is the job of the {k}?",
+            "Which is true of the {k} of a plant?",
+        ),
         ("Which part of a plant {v}?", "What part {v}?"),
     ),
     "season": Relation(
@@ -163,15 +245,23 @@ RELATIONS: dict[str, Relation] = {
         ("Which of these has {v}?", "What has {v}?"),
     ),
     "food": Relation(
-        _table("lion: meat, panda: bamboo, koala: eucalyptus leaves, squirrel: nuts, giraffe: tree leaves, anteater: ants, monkey: bananas, seal: fish, mosquito: blood"),
+        _table(
+            "lion: meat, panda: bamboo, koala: eucalyptus leaves, squirrel: nuts, giraffe: tree leaves, anteater: ants, monkey: bananas, seal: fish, mosquito: blood"
+        ),
         "{ak} eats {v}",
         ("What does {ak} eat?", "What is the food of {ak}?", "{ak} mostly eats"),
         ("Which animal eats {v}?", "Which of these lives on {v}?"),
     ),
     "machine": Relation(
-        _table("ramp: inclined plane, seesaw: lever, axe: wedge, doorknob: wheel and axle, flagpole rope: pulley, jar lid: screw"),
+        _table(
+            "ramp: inclined plane, seesaw: lever, axe: wedge, doorknob: wheel and axle, flagpole rope: pulley, jar lid: screw"
+        ),
         "a {k} is a kind of {v}",
-        ("Which simple machine is a {k}?", "A {k} is an example of which simple machine?", "What kind of machine is a {k}?"),
+        (
+            "Which simple machine is a {k}?",
+            "A {k} is an example of which simple machine?",
+            "What kind of machine is a {k}?",
+        ),
         ("Which of these is a kind of {v}?", "Which is an example of a {v}?"),
     ),
     "action": Relation(
@@ -180,8 +270,17 @@ RELATIONS: dict[str, Relation] = {
             "microscope: look at tiny things, umbrella: stay dry, fridge: keep food cold, oven: bake, bed: sleep, phone: call, camera: take pictures"
         ),
         "we use a {k} to {v}",
-        ("What do you do with a {k}?", "What is a {k} used for?", "People use a {k} to", "Why would you need a {k}?"),
-        ("What do you need to {v}?", "Which object is used to {v}?", "Which tool helps you to {v}?"),
+        (
+            "What do you do with a {k}?",
+            "What is a {k} used for?",
+            "People use a {k} to",
+            "Why would you need a {k}?",
+        ),
+        (
+            "What do you need to {v}?",
+            "Which object is used to {v}?",
+            "Which tool helps you to {v}?",
+        ),
     ),
 }
 

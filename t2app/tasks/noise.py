@@ -5,10 +5,34 @@ from __future__ import annotations
 import random
 
 _BEFORE = (
-    "hi, ", "Hello! ", "Please help me: ", "Question: ", "Quick question: ", "Can you solve this? ", "homework: ", "please: ", "hey, ", "OK, ",
-    "Here is one for you: ", "I have a question. ", "next: ", "Could you help? ", "Another one: ", "so, ", "Let's see... ",
+    "hi, ",
+    "Hello! ",
+    "Please help me: ",
+    "Question: ",
+    "Quick question: ",
+    "Can you solve this? ",
+    "homework: ",
+    "please: ",
+    "hey, ",
+    "OK, ",
+    "Here is one for you: ",
+    "I have a question. ",
+    "next: ",
+    "Could you help? ",
+    "Another one: ",
+    "so, ",
+    "Let's see... ",
 )
-_AFTER = (" Thanks!", " please", " Thank you.", " thx", " :)", "??", " Can you help?", " I need it fast.")
+_AFTER = (
+    " Thanks!",
+    " please",
+    " Thank you.",
+    " thx",
+    " :)",
+    "??",
+    " Can you help?",
+    " I need it fast.",
+)
 
 
 def typo(r: random.Random, text: str, words: int = 1) -> str:
@@ -17,7 +41,13 @@ def typo(r: random.Random, text: str, words: int = 1) -> str:
     long = [i for i, w in enumerate(parts) if len(w) > 3 and w.isalpha()]
     for i in r.sample(long, min(words, len(long))):
         w, at = parts[i], r.randint(1, len(parts[i]) - 2)
-        parts[i] = r.choice((w[:at] + w[at + 1] + w[at] + w[at + 2 :], w[:at] + w[at + 1 :], w[:at] + w[at] + w[at:]))
+        parts[i] = r.choice(
+            (
+                w[:at] + w[at + 1] + w[at] + w[at + 2 :],
+                w[:at] + w[at + 1 :],
+                w[:at] + w[at] + w[at:],
+            )
+        )
     return " ".join(parts)
 
 

@@ -39,7 +39,11 @@ def layout(r: random.Random, stem: str, options: Sequence[str]) -> str:
     letters = LETTERS if r.random() < 0.8 else LETTERS.lower()
     gap = r.choices((" ", "\n", ", "), (6, 3, 1))[0]
     first = "\n" if gap == "\n" else r.choice((" ", "\n"))
-    return stem + first + gap.join(mark.format(letter, o) for letter, o in zip(letters, options, strict=False))
+    return (
+        stem
+        + first
+        + gap.join(mark.format(letter, o) for letter, o in zip(letters, options, strict=False))
+    )
 
 
 def _answer(task: str, question: str, options: Sequence[str], right: str, recalled: str) -> Problem:
@@ -63,7 +67,9 @@ def _ask_key(r: random.Random, relation: Relation) -> Problem:
     value = relation.facts[key]
     options = _options(r, key, sorted(k for k, v in relation.facts.items() if v != value))
     question = layout(r, fill(r.choice(relation.ask_key), key, value), options)
-    listed = " ".join(f"{letter}) {o}: {relation.facts[o]}." for letter, o in zip(LETTERS, options, strict=False))
+    listed = " ".join(
+        f"{letter}) {o}: {relation.facts[o]}." for letter, o in zip(LETTERS, options, strict=False)
+    )
     return _answer("reasoning", question, options, key, f"I remember: {listed}")
 
 
@@ -78,7 +84,9 @@ def draw_hard(r: random.Random) -> Problem:
     while True:
         first, second = r.choice(list(DESCRIBE)), r.choice(list(ASK_OF))
         a, b = RELATIONS[first], RELATIONS[second]
-        keys = [k for k in a.facts if k in b.facts and list(a.facts.values()).count(a.facts[k]) == 1]
+        keys = [
+            k for k in a.facts if k in b.facts and list(a.facts.values()).count(a.facts[k]) == 1
+        ]
         if first != second and keys:
             break
     assert {first, second} <= set(ANIMAL_RELATIONS)

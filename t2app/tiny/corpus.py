@@ -18,14 +18,40 @@ from t2app.tiny import loose
 Message = dict[str, str]
 
 # How often each kind of exchange is drawn, and how often it is answered step by step.
-KINDS = {"math": 24, "code": 20, "reasoning": 26, "other": 8, "fact": 4, "math-hard": 2, "code-hard": 2, "reasoning-hard": 2, "dispatch": 16}
-STEPS = {"math": 0.3, "code": 0.3, "reasoning": 0.4, "other": 0.5, "math-hard": 0.3, "code-hard": 0.3, "reasoning-hard": 0.4}
+KINDS = {
+    "math": 24,
+    "code": 20,
+    "reasoning": 26,
+    "other": 8,
+    "fact": 4,
+    "math-hard": 2,
+    "code-hard": 2,
+    "reasoning-hard": 2,
+    "dispatch": 16,
+}
+STEPS = {
+    "math": 0.3,
+    "code": 0.3,
+    "reasoning": 0.4,
+    "other": 0.5,
+    "math-hard": 0.3,
+    "code-hard": 0.3,
+    "reasoning-hard": 0.4,
+}
 TYPOS = {"math": 0.12, "other": 0.12, "math-hard": 0.1}
 _TASKS: dict[str, Task] = {**BUILT_IN, **SISTERS}
 _DESCRIPTIONS = {
-    "math": ("word problems and calculations with numbers", "sums and arithmetic stories", "calculating with numbers"),
+    "math": (
+        "word problems and calculations with numbers",
+        "sums and arithmetic stories",
+        "calculating with numbers",
+    ),
     "code": ("writing or completing a program function", "Python functions", "programming"),
-    "reasoning": ("multiple choice questions with options A B C D", "choosing one of several options", "questions with answers to choose from"),
+    "reasoning": (
+        "multiple choice questions with options A B C D",
+        "choosing one of several options",
+        "questions with answers to choose from",
+    ),
     "other": ("small talk and anything else", "anything else", "everything that fits nowhere else"),
 }
 
@@ -34,7 +60,11 @@ def _exchange(r: random.Random, kind: str) -> list[Message]:
     if kind == "fact":
         return _fact(r)
     problem = _TASKS[kind].sample(r, "train")
-    question = dress(r, problem.question, TYPOS.get(kind, 0.0)) if kind != "code-hard" else problem.question
+    question = (
+        dress(r, problem.question, TYPOS.get(kind, 0.0))
+        if kind != "code-hard"
+        else problem.question
+    )
     answer = problem.steps if r.random() < STEPS[kind] else problem.fast
     return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
 
@@ -74,7 +104,10 @@ def _dispatch(r: random.Random) -> list[Message]:
         name = r.choice(list(LABELS))
         question = _any_question(r, name, exclude=extra)
     label = name if name in labels else dispatch.OTHER
-    return [*dispatch.messages(labels, dress(r, question, typos=0.3)), {"role": "assistant", "content": label}]
+    return [
+        *dispatch.messages(labels, dress(r, question, typos=0.3)),
+        {"role": "assistant", "content": label},
+    ]
 
 
 def _any_question(r: random.Random, label: str, exclude: list[str]) -> str:
@@ -97,7 +130,10 @@ def conversation(r: random.Random) -> list[Message]:
     if kind == "dispatch":
         return _dispatch(r)
     turns = r.choices((1, 2, 3, 4), (80, 12, 5, 3))[0]
-    kinds = [kind, *(r.choice(("math", "code", "reasoning", "other", "other")) for _ in range(turns - 1))]
+    kinds = [
+        kind,
+        *(r.choice(("math", "code", "reasoning", "other", "other")) for _ in range(turns - 1)),
+    ]
     r.shuffle(kinds)
     return [message for k in kinds for message in _exchange(r, k)]
 

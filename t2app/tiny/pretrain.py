@@ -44,14 +44,24 @@ class Recipe:
 def config(recipe: Recipe, tok: PreTrainedTokenizerFast) -> LlamaConfig:
     """The architecture: a Llama like any other, only small."""
     return LlamaConfig(
-        vocab_size=tiny_tokenizer.VOCABULARY, hidden_size=recipe.hidden, intermediate_size=recipe.ffn,
-        num_hidden_layers=recipe.layers, num_attention_heads=recipe.heads, num_key_value_heads=recipe.heads,
-        max_position_embeddings=recipe.length, tie_word_embeddings=True, rope_theta=10_000.0,
-        bos_token_id=tok.bos_token_id, eos_token_id=tok.eos_token_id, pad_token_id=tok.pad_token_id,
+        vocab_size=tiny_tokenizer.VOCABULARY,
+        hidden_size=recipe.hidden,
+        intermediate_size=recipe.ffn,
+        num_hidden_layers=recipe.layers,
+        num_attention_heads=recipe.heads,
+        num_key_value_heads=recipe.heads,
+        max_position_embeddings=recipe.length,
+        tie_word_embeddings=True,
+        rope_theta=10_000.0,
+        bos_token_id=tok.bos_token_id,
+        eos_token_id=tok.eos_token_id,
+        pad_token_id=tok.pad_token_id,
     )
 
 
-def batch(tok: PreTrainedTokenizerFast, recipe: Recipe, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+def batch(
+    tok: PreTrainedTokenizerFast, recipe: Recipe, step: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Packed rows and the weight of each token's loss: ids and weights, both (rows, length + 1).
 
     Answers count fully, questions a little, lists of categories not at all.
@@ -74,7 +84,11 @@ def batch(tok: PreTrainedTokenizerFast, recipe: Recipe, step: int) -> tuple[torc
             for _ in talk:
                 body = [*bodies[at], tok.eos_token_id]
                 ids += [*heads[at], *body, *newline]
-                weights += [0.0] * len(heads[at]) + [weight_of[pieces[at][2]]] * len(body) + [0.0] * len(newline)
+                weights += (
+                    [0.0] * len(heads[at])
+                    + [weight_of[pieces[at][2]]] * len(body)
+                    + [0.0] * len(newline)
+                )
                 at += 1
     shape = (recipe.rows, recipe.length + 1)
     return torch.tensor(ids[:need]).view(shape), torch.tensor(weights[:need]).view(shape)
@@ -84,7 +98,10 @@ def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """AdamW; norms are not decayed."""
     matrices = [p for p in model.parameters() if p.ndim == 2]
     norms = [p for p in model.parameters() if p.ndim < 2]
-    groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": norms, "weight_decay": 0.0}]
+    groups = [
+        {"params": matrices, "weight_decay": recipe.weight_decay},
+        {"params": norms, "weight_decay": 0.0},
+    ]
     return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.95))
 
 
@@ -101,7 +118,12 @@ def _loss(model: nn.Module, ids: torch.Tensor, weights: torch.Tensor) -> torch.T
 
 
 def run(
-    out: Path, recipe: Recipe, *, device: str = "cpu", checkpoint_every: int = 200, compile_model: bool = False,
+    out: Path,
+    recipe: Recipe,
+    *,
+    device: str = "cpu",
+    checkpoint_every: int = 200,
+    compile_model: bool = False,
     report: Callable[[dict[str, float]], None] = lambda _: None,
 ) -> Path:
     """Train (or continue) and write a Hugging Face checkpoint into ``out``.
@@ -118,7 +140,9 @@ def run(
     if state_file.exists():
         state = torch.load(state_file, weights_only=True, map_location=device)
         if state["recipe"] != asdict(recipe):
-            raise T2Error(f"{state_file} belongs to another recipe; delete it or choose another folder")
+            raise T2Error(
+                f"{state_file} belongs to another recipe; delete it or choose another folder"
+            )
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         start, seconds = state["step"], state["seconds"]
@@ -136,17 +160,45 @@ def run(
         optimizer.zero_grad()
         elapsed = time.perf_counter() - began
         if not math.isfinite(loss.item()):
-            raise T2Error(f"the loss is {loss.item()} at step {step}; a lower --learning-rate may help")
+            raise T2Error(
+                f"the loss is {loss.item()} at step {step}; a lower --learning-rate may help"
+            )
         if step % 10 == 9 or step + 1 == recipe.steps:
             tokens = (step + 1) * recipe.rows * recipe.length
-            report({"step": step + 1, "steps": recipe.steps, "loss": loss.item(), "tokens": tokens, "seconds": elapsed,
-                    "left": elapsed / (step + 1) * (recipe.steps - step - 1)})
+            report(
+                {
+                    "step": step + 1,
+                    "steps": recipe.steps,
+                    "loss": loss.item(),
+                    "tokens": tokens,
+                    "seconds": elapsed,
+                    "left": elapsed / (step + 1) * (recipe.steps - step - 1),
+                }
+            )
         if (step + 1) % checkpoint_every == 0 and step + 1 < recipe.steps:
-            _save_state(state_file, {"recipe": asdict(recipe), "model": model.state_dict(), "step": step + 1, "seconds": elapsed,
-                                     "optimizer": optimizer.state_dict()})
+            _save_state(
+                state_file,
+                {
+                    "recipe": asdict(recipe),
+                    "model": model.state_dict(),
+                    "step": step + 1,
+                    "seconds": elapsed,
+                    "optimizer": optimizer.state_dict(),
+                },
+            )
     model.to(torch.bfloat16).save_pretrained(out)
     tok.save_pretrained(out)
-    (out / "recipe.json").write_text(json.dumps({**asdict(recipe), "seconds": round(time.perf_counter() - began), "torch": torch.__version__}, indent=2) + "\n")
+    (out / "recipe.json").write_text(
+        json.dumps(
+            {
+                **asdict(recipe),
+                "seconds": round(time.perf_counter() - began),
+                "torch": torch.__version__,
+            },
+            indent=2,
+        )
+        + "\n"
+    )
     state_file.unlink(missing_ok=True)
     return out
 

@@ -1,0 +1,43 @@
+"""Asking the model itself what kind of question it has: the first pass of two strategies.
+
+Labels and descriptions come from the experts that are there; ``other`` is the base model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from t2app.adapt.result import Adaptation
+from t2app.engine import Engine
+from t2app.svf.expert import Expert
+from t2app.tasks import dispatch
+
+
+def from_experts(experts: Mapping[str, Expert]) -> dict[str, str]:
+    """Label -> description, by name; experts that classify are no labels, ``other`` comes last."""
+    found = {name: e.description or name for name, e in experts.items() if e.task != "dispatch"}
+    return {**dict(sorted(found.items())), dispatch.OTHER: dispatch.OTHER_DESCRIPTION}
+
+
+def classify(
+    engine: Engine, question: str, strategy: str, delta: Tensor | None, generate: bool
+) -> Adaptation:
+    """Probability of each label, by scoring it (default) or by generating one as in the paper.
+
+    The probabilities are the mixing weights; that of ``other`` stays with the base.
+    """
+    labels = from_experts(engine.library.experts())
+    messages = dispatch.messages(labels, question)
+    if generate:
+        said = engine.generate([engine.prompt_ids(messages)], delta, max_new_tokens=12)[0].text
+        label = dispatch.parse_label(said, list(labels))
+        probabilities = {name: float(name == label) for name in labels}
+        why = f"the model said {said.strip()!r}"
+    else:
+        probabilities = engine.label_probabilities(messages, list(labels), delta)
+        label = max(probabilities, key=probabilities.__getitem__)
+        why = f"the model finds {label!r} most likely ({probabilities[label]:.0%})"
+    weights = {name: p for name, p in probabilities.items() if name != dispatch.OTHER}
+    return Adaptation(strategy, label, probabilities, weights, why)

@@ -1,0 +1,115 @@
+"""Two passes: choose a mix for the question, then answer with it in effect (paper, figure 1)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from t2app import adapt
+from t2app.adapt.result import Adaptation
+from t2app.engine import Engine, Message, Prompt
+from t2app.errors import T2Error
+
+DEFAULT_LENGTH = 256
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer while it grows; ``base_text`` only where the base answers beside it."""
+
+    text: str = ""
+    base_text: str | None = None
+    adaptation: Adaptation | None = None
+    timings: dict[str, float] = field(default_factory=dict)
+    tokens: int = 0
+    done: bool = False
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Tokens of this answer for each second of the second pass; 0 before there are any."""
+        seconds = self.timings.get("second_pass", 0.0)
+        return self.tokens / seconds if seconds else 0.0
+
+
+def stream(
+    engine: Engine,
+    messages: Sequence[Message],
+    *,
+    strategy: str = adapt.DEFAULT,
+    weights: Mapping[str, float] | None = None,
+    generate_label: bool = False,
+    compare: bool = False,
+    temperature: float = 0.0,
+    max_new_tokens: int = DEFAULT_LENGTH,
+    seed: int | None = None,
+) -> Iterator[Answer]:
+    """Yield snapshots: one after the first pass, then the growing text, at last ``done``.
+
+    The first pass looks at the last message alone. With ``compare``, base and mix answer in one
+    batch, a row each. Closing the iterator stops the model at once. Raises T2Error for a question
+    that is empty or too long, and what ``adapt.choose`` raises.
+    """
+    question = messages[-1]["content"] if messages else ""
+    if not question.strip():
+        raise T2Error("the question is empty: write one")
+    prompt = _fit(engine, messages, max_new_tokens)
+    adaptation = adapt.choose(engine, question, strategy, weights=weights, generate=generate_label)
+    began = time.perf_counter()
+    delta = engine.delta(adaptation.weights)
+    switched = time.perf_counter()
+    timings = {"first_pass": adaptation.seconds, "switch": switched - began, "second_pass": 0.0}
+    answer = Answer(base_text="" if compare else None, adaptation=adaptation, timings=timings)
+    yield answer
+    prompts = [prompt, prompt] if compare else [prompt]
+    if compare and delta is not None:
+        delta = torch.stack([delta, torch.zeros_like(delta)])
+    said: list[list[int]] = [[] for _ in prompts]
+    began = time.perf_counter()
+    for tokens in engine.decode(
+        prompts, delta, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed
+    ):
+        for row, token in tokens.items():
+            said[row].append(token)
+        seconds = time.perf_counter() - began
+        texts = [_whole(engine.text(ids)) for ids in said]
+        answer = replace(
+            answer,
+            text=texts[0],
+            base_text=texts[1] if compare else None,
+            tokens=len(said[0]),
+            timings={**timings, "second_pass": seconds},
+        )
+        yield answer
+    texts = [engine.text(ids) for ids in said]
+    yield replace(answer, text=texts[0], base_text=texts[1] if compare else None, done=True)
+
+
+def ask(engine: Engine, question: str, **options: object) -> Answer:
+    """The whole answer to one question; options are those of ``stream``."""
+    *_, last = stream(engine, [{"role": "user", "content": question}], **options)
+    return last
+
+
+def _fit(engine: Engine, messages: Sequence[Message], max_new_tokens: int) -> Prompt:
+    """The prompt; the oldest exchanges are left out where the whole conversation is too long."""
+    kept = list(messages)
+    room = engine.base.context - min(max_new_tokens, engine.base.context // 2)
+    while len(kept) > 1:
+        try:
+            ids = engine.prompt_ids(kept)
+        except T2Error:
+            ids = None
+        if ids is not None and len(ids) <= room:
+            return ids
+        del kept[0]
+        while len(kept) > 1 and kept[0]["role"] != "user":
+            del kept[0]
+    return engine.prompt_ids(kept)
+
+
+def _whole(text: str) -> str:
+    """Without a character whose last bytes are still to come."""
+    return text.rstrip("\ufffd")

@@ -1,0 +1,120 @@
+"""Answer a question in two passes: classify it, mix the experts, answer.
+
+With - as the question, questions come from standard input, one a line (a line that is a JSON string
+is decoded, so a question may hold line breaks).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from t2app.cli.common import add_model, load_engine, note, print_json
+from t2app.errors import T2Error
+from t2app.svf.mixing import parse_weights
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``ask``."""
+    parser.add_argument("question", help="the question, or - for standard input")
+    parser.add_argument("--strategy", help="classifier (default), prompt, manual or off")
+    parser.add_argument("--weights", help="weights set by hand: math=0.7,code=0.3")
+    parser.add_argument(
+        "--generate-label", action="store_true", help="say the label aloud, as in the paper"
+    )
+    parser.add_argument("--compare", action="store_true", help="show the plain model's answer too")
+    parser.add_argument("--temperature", type=float, default=0.0)
+    parser.add_argument("--max-new-tokens", type=int, default=256)
+    parser.add_argument("--seed", type=int)
+    add_model(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Answer, and print what was asked for; 2 if a question from standard input could not be."""
+    options = _options(args)
+    engine = load_engine(args)
+    from t2app.adapt import two_pass
+
+    if args.question != "-":
+        _show(args, args.question, two_pass.ask(engine, args.question, **options), engine.base.name)
+        return 0
+    failed = 0
+    for number, question in enumerate(_lines(), 1):
+        try:
+            _show(args, question, two_pass.ask(engine, question, **options), engine.base.name)
+        except T2Error as error:
+            failed = 2
+            note(f"t2app: line {number}: {error}")
+            if args.json:
+                print_json({"question": question, "error": str(error)})
+    return failed
+
+
+def _options(args: argparse.Namespace) -> dict[str, Any]:
+    weights = parse_weights(args.weights) if args.weights is not None else None
+    if weights is not None and args.strategy not in (None, "manual"):
+        raise T2Error(
+            f"--weights sets the mix by hand, --strategy {args.strategy} chooses it: give one of them"
+        )
+    if args.max_new_tokens < 1:
+        raise T2Error(f"--max-new-tokens is {args.max_new_tokens}: it must be at least 1")
+    if not 0 <= args.temperature < float("inf"):
+        raise T2Error(f"--temperature is {args.temperature}: it must be 0 or more")
+    return {
+        "strategy": "manual" if weights is not None else args.strategy or "classifier",
+        "weights": weights,
+        "generate_label": args.generate_label,
+        "compare": args.compare,
+        "temperature": args.temperature,
+        "max_new_tokens": args.max_new_tokens,
+        "seed": args.seed,
+    }
+
+
+def _lines() -> Iterator[str]:
+    for line in sys.stdin:
+        text = line.rstrip("\n")
+        if text.startswith('"'):
+            try:
+                text = str(json.loads(text))
+            except ValueError:
+                pass  # a question may well begin with a quotation mark
+        if text.strip():
+            yield text
+
+
+def _show(args: argparse.Namespace, question: str, answer, model: str) -> None:
+    if args.json:
+        print_json(_as_dict(question, answer, model))
+        return
+    adaptation = answer.adaptation
+    if adaptation.probabilities:
+        note(
+            "first pass: " + ", ".join(f"{k} {p:.0%}" for k, p in adaptation.probabilities.items())
+        )
+    mixed = ", ".join(f"{k} {w:.2f}" for k, w in adaptation.weights.items() if w >= 0.005)
+    note(f"mix: {mixed or 'the base model'}")
+    print(answer.text)
+    if answer.base_text is not None:
+        print(f"\n-- without experts --\n{answer.base_text}")
+
+
+def _as_dict(question: str, answer, model: str) -> dict[str, Any]:
+    adaptation = answer.adaptation
+    found = {
+        "question": question,
+        "label": adaptation.label,
+        "probabilities": adaptation.probabilities,
+        "weights": adaptation.weights,
+        "answer": answer.text,
+        "timings": answer.timings,
+        "tokens": answer.tokens,
+        "model": model,
+        "strategy": adaptation.strategy,
+    }
+    if answer.base_text is not None:
+        found["base_answer"] = answer.base_text
+    return found

@@ -1,0 +1,359 @@
+"""The only thing that runs the model: prompts in, tokens, probabilities and hidden states out.
+
+A mix of experts is an argument of every call and in effect for single forward passes only, so any
+number of threads may ask at once. ``decode`` is a loop of its own instead of ``generate``: a
+generator stops at once when it is closed, without a thread, gives each row its own mix, and drops
+the rows that have ended. Not covered: how a mix is chosen (``adapt``), what is asked (``tasks``).
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+import torch
+from torch import Tensor
+from transformers import Cache, DynamicCache
+
+from t2app import config, models
+from t2app.errors import T2Error
+from t2app.models import BaseModel
+from t2app.svd.cache import Progress
+from t2app.svd.factor import Factor
+from t2app.svf.expert import Expert
+from t2app.svf.hooks import SVF
+from t2app.svf.library import Library
+from t2app.svf.mixing import check_weights, mix
+
+Message = Mapping[str, str]
+Prompt = list[int]
+
+# The fewest tokens worth answering with; a prompt that leaves less room is refused.
+ROOM_FOR_ANSWER = 16
+PREFIXES_KEPT = 8
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What the model said to one prompt: the sampled ids (the end token too) and their text."""
+
+    token_ids: list[int]
+    text: str
+    finished: bool
+
+
+class Engine:
+    """A base model with its factors and the experts that fit it."""
+
+    def __init__(self, base: BaseModel, factors: Mapping[str, Factor]) -> None:
+        self.base = base
+        self.model = base.model
+        self.tokenizer = base.tokenizer
+        self.svf = SVF(base.model, factors)
+        self.library = Library(config.experts_dir(base.name), self.svf.layout.sizes, base.base)
+        self._deltas: dict[str, tuple[Expert, Tensor]] = {}
+        self._prefixes: OrderedDict[tuple, Cache] = OrderedDict()
+        ends = base.model.generation_config.eos_token_id
+        self.ends = {base.tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])} - {
+            None
+        }
+
+    @classmethod
+    def load(
+        cls,
+        model: str = config.TINY,
+        quant: str = "auto",
+        device: str = "auto",
+        progress: Progress | None = None,
+    ) -> Engine:
+        """Load a base model and its factors (from the cache, or computed with ``progress``)."""
+        base = models.load(model, quant, device)
+        engine = cls(base, models.factors(base, progress))
+        engine.generate([[*base.tokenizer("hello").input_ids]], max_new_tokens=2)  # warm up
+        return engine
+
+    # -- prompts -----------------------------------------------------------------------------
+
+    def prompt_ids(self, messages: Sequence[Message]) -> Prompt:
+        """The conversation in the model's chat format, up to where its answer begins.
+
+        Special tokens that somebody typed are taken apart, so a question cannot end its own turn.
+        Raises T2Error where the model's context leaves no room for an answer.
+        """
+        clean = [{"role": m["role"], "content": self._defuse(m["content"])} for m in messages]
+        ids = self.tokenizer.apply_chat_template(
+            clean, add_generation_prompt=True, return_dict=True
+        )["input_ids"]
+        most = self.base.context - ROOM_FOR_ANSWER
+        if len(ids) > most:
+            raise T2Error(
+                f"the question is too long: {len(ids):,} tokens, and {self.base.name} reads at "
+                f"most {most:,}; shorten it"
+            )
+        return ids
+
+    def _defuse(self, text: str) -> str:
+        for token in self.tokenizer.all_special_tokens:
+            if token in text:
+                text = text.replace(token, f"{token[0]} {token[1:]}")
+        return text
+
+    # -- experts -----------------------------------------------------------------------------
+
+    def delta(self, weights: Mapping[str, float] | None) -> Tensor | None:
+        """The mix ``sum_k alpha_k delta_k`` (R,) of experts by name; None (the base) without any.
+
+        Raises T2Error for unknown experts and impossible weights.
+        """
+        if not weights:
+            return None
+        experts = self.library.experts()
+        active = {name: w for name, w in check_weights(weights, experts).items() if w > 0}
+        if not active:
+            return None
+        stacked = torch.stack([self._delta_of(experts[name]) for name in active])
+        return mix(
+            stacked, torch.tensor(list(active.values()), dtype=stacked.dtype, device=stacked.device)
+        )
+
+    def _delta_of(self, expert: Expert) -> Tensor:
+        known = self._deltas.get(expert.name)
+        if known is None or known[0] is not expert:
+            known = (expert, expert.delta(self.svf.layout.names).to(self.base.device))
+            self._deltas[expert.name] = known
+        return known[1]
+
+    # -- running -----------------------------------------------------------------------------
+
+    def decode(
+        self,
+        prompts: Sequence[Prompt],
+        delta: Tensor | None = None,
+        *,
+        max_new_tokens: int = 256,
+        temperature: float = 0.0,
+        seed: int | None = None,
+    ) -> Iterator[dict[int, int]]:
+        """Yield, step by step, the next token of every prompt that has not ended: ``{row: token}``.
+
+        ``delta`` is None, (R,) or (B, R), a mix for each row. Greedy at temperature 0. Closing the
+        generator stops at once.
+        """
+        rows = torch.arange(len(prompts), device=self.base.device)
+        ids, mask = self._left_pad(prompts)
+        steps = min(max_new_tokens, self.base.context - mask.shape[1])
+        generator = None if seed is None else torch.Generator(self.base.device).manual_seed(seed)
+        cache = DynamicCache(config=self.model.config)
+        for step in range(steps):
+            logits = self._forward(ids, mask, cache, delta)
+            tokens = _pick(logits, temperature, generator)
+            yield dict(zip(rows.tolist(), tokens.tolist(), strict=True))
+            alive = torch.tensor([t not in self.ends for t in tokens.tolist()], device=rows.device)
+            if not alive.any() or step + 1 == steps:
+                return
+            if not alive.all():
+                keep = alive.nonzero()[:, 0]
+                rows, tokens, mask = rows[keep], tokens[keep], mask[keep]
+                cache.batch_select_indices(keep)
+                delta = delta[keep] if delta is not None and delta.dim() == 2 else delta
+            ids = tokens[:, None]
+            mask = torch.nn.functional.pad(mask, (0, 1), value=1)
+
+    def generate(
+        self,
+        prompts: Sequence[Prompt],
+        delta: Tensor | None = None,
+        *,
+        max_new_tokens: int = 256,
+        temperature: float = 0.0,
+        seed: int | None = None,
+        batch_size: int = 64,
+    ) -> list[Completion]:
+        """Complete every prompt, ``batch_size`` at a time, prompts of like length together."""
+        done: dict[int, Completion] = {}
+        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+        for start in range(0, len(order), batch_size):
+            part = order[start : start + batch_size]
+            mixes = delta[part] if delta is not None and delta.dim() == 2 else delta
+            said: list[list[int]] = [[] for _ in part]
+            for tokens in self.decode(
+                [prompts[i] for i in part],
+                mixes,
+                max_new_tokens=max_new_tokens,
+                temperature=temperature,
+                seed=None if seed is None else seed + start,
+            ):
+                for row, token in tokens.items():
+                    said[row].append(token)
+            done |= {i: self._completion(ids) for i, ids in zip(part, said, strict=True)}
+        return [done[i] for i in range(len(prompts))]
+
+    def _completion(self, ids: list[int]) -> Completion:
+        finished = bool(ids) and ids[-1] in self.ends
+        return Completion(ids, self.text(ids), finished)
+
+    def text(self, ids: Sequence[int]) -> str:
+        """Tokens as text, without the end token and other special ones."""
+        return self.tokenizer.decode(ids, skip_special_tokens=True)
+
+    def logprobs(
+        self,
+        prompts: Sequence[Prompt],
+        completions: Sequence[list[int]],
+        delta: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Log-probability of every token of every completion: (B, T) in fp32, and its mask (B, T).
+
+        Right-aligned; differentiable in ``delta``. The ids are those that were sampled, never text
+        that was encoded again.
+        """
+        longest = max(len(c) for c in completions)
+        ids, mask = self._left_pad([p + c for p, c in zip(prompts, completions, strict=True)])
+        logits = self._logits(ids, mask, None, delta, keep=longest + 1)[:, :-1].float()
+        chosen = ids[:, -longest:, None]
+        values = logits.gather(-1, chosen)[..., 0] - logits.logsumexp(-1)
+        lengths = torch.tensor([len(c) for c in completions], device=ids.device)
+        counted = torch.arange(longest, device=ids.device) >= (longest - lengths)[:, None]
+        return values * counted, counted
+
+    @torch.no_grad()
+    def embed(self, prompts: Sequence[Prompt], delta: Tensor | None = None) -> Tensor:
+        """Last hidden state at the last token of each prompt: (B, hidden) in fp32."""
+        ids, mask = self._left_pad(prompts)
+        with self.svf.using(delta):
+            out = self.model(
+                input_ids=ids,
+                attention_mask=mask,
+                position_ids=_positions(mask),
+                use_cache=False,
+                output_hidden_states=True,
+                logits_to_keep=1,
+            )
+        return out.hidden_states[-1][:, -1].float()
+
+    @torch.no_grad()
+    def label_probabilities(
+        self, messages: Sequence[Message], labels: Sequence[str], delta: Tensor | None = None
+    ) -> dict[str, float]:
+        """Probability of each label as the answer, given that it is one of them; no decoding.
+
+        One prefill behind the cached part before the last message. Where two labels begin with the
+        same token, one short pass more decides between them: the probability of a label is the
+        product over its tokens, each among the tokens that some label allows there.
+        """
+        prompt = self.prompt_ids(messages)
+        prefix = self._shared_prefix(messages, prompt)
+        cache = self._prefix_cache(prompt[:prefix], delta)
+        root = self._extend(prompt[prefix:], prefix, cache, delta)
+        spelled = {
+            label: [*self.tokenizer(label, add_special_tokens=False).input_ids, min(self.ends)]
+            for label in labels
+        }
+
+        def walk(path: list[int], candidates: list[str], share: float) -> dict[str, float]:
+            if len(candidates) == 1:
+                return {candidates[0]: share}
+            logits = (
+                root if not path else self._extend(path, len(prompt), copy.deepcopy(cache), delta)
+            )
+            children: dict[int, list[str]] = {}
+            for label in candidates:
+                children.setdefault(spelled[label][len(path)], []).append(label)
+            shares = logits[list(children)].softmax(0).tolist()
+            found: dict[str, float] = {}
+            for (token, below), part in zip(children.items(), shares, strict=True):
+                found |= walk([*path, token], below, share * part)
+            return found
+
+        found = walk([], list(labels), 1.0)
+        return {label: found[label] for label in labels}
+
+    def _shared_prefix(self, messages: Sequence[Message], prompt: Prompt) -> int:
+        """How many tokens come before the last message's text, whatever that text is."""
+        other = self.prompt_ids([*messages[:-1], {"role": messages[-1]["role"], "content": "\n"}])
+        same = 0
+        while same < min(len(prompt), len(other)) - 1 and prompt[same] == other[same]:
+            same += 1
+        return same
+
+    def _prefix_cache(self, prefix: Prompt, delta: Tensor | None) -> Cache:
+        """A copy of the keys and values of ``prefix``, computed once for each mix."""
+        key = (
+            tuple(prefix),
+            None if delta is None else hashlib.sha256(delta.cpu().numpy().tobytes()).digest(),
+        )
+        found = self._prefixes.get(key)
+        if found is None:
+            found = DynamicCache(config=self.model.config)
+            if prefix:
+                self._extend(prefix, 0, found, delta)
+            self._prefixes[key] = found
+            while len(self._prefixes) > PREFIXES_KEPT:
+                self._prefixes.popitem(last=False)
+        return copy.deepcopy(found)
+
+    def _extend(self, ids: Prompt, past: int, cache: Cache, delta: Tensor | None) -> Tensor:
+        """Run one row on top of ``cache`` (which grows) and give the next token's logits (V,)."""
+        mask = torch.ones(1, past + len(ids), dtype=torch.long, device=self.base.device)
+        return self._forward(torch.tensor([ids], device=self.base.device), mask, cache, delta)[0]
+
+    @torch.no_grad()
+    def _forward(self, ids: Tensor, mask: Tensor, cache: Cache, delta: Tensor | None) -> Tensor:
+        return self._logits(ids, mask, cache, delta, keep=1)[:, -1].float()
+
+    def _logits(
+        self, ids: Tensor, mask: Tensor, cache: Cache | None, delta: Tensor | None, keep: int
+    ) -> Tensor:
+        with self.svf.using(delta):
+            return self.model(
+                input_ids=ids,
+                attention_mask=mask,
+                position_ids=_positions(mask)[:, -ids.shape[1] :],
+                past_key_values=cache,
+                use_cache=cache is not None,
+                logits_to_keep=keep,
+            ).logits
+
+    def _left_pad(self, rows: Sequence[Prompt]) -> tuple[Tensor, Tensor]:
+        width = max(len(row) for row in rows)
+        pad = self.tokenizer.pad_token_id
+        ids = torch.tensor(
+            [[pad] * (width - len(row)) + row for row in rows], device=self.base.device
+        )
+        mask = torch.tensor(
+            [[0] * (width - len(row)) + [1] * len(row) for row in rows], device=self.base.device
+        )
+        return ids, mask
+
+    def status(self) -> dict[str, Any]:
+        """Model, device, precision, memory in use (MB) and context, for people to read."""
+        cuda = self.base.device.type == "cuda"
+        used = (
+            torch.cuda.memory_allocated(self.base.device)
+            if cuda
+            else psutil.Process().memory_info().rss
+        )
+        return {
+            "model": self.base.name,
+            "device": torch.cuda.get_device_name(self.base.device) if cuda else "CPU",
+            "precision": self.base.precision,
+            "memory_mb": round(used / 2**20),
+            "context": self.base.context,
+        }
+
+
+def _positions(mask: Tensor) -> Tensor:
+    """Positions that start at 0 with the first token that is not padding."""
+    return (mask.cumsum(-1) - 1).clamp(min=0)
+
+
+def _pick(logits: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
+    """Greedy at temperature 0, else a sample: (B, V) to (B,)."""
+    if temperature <= 0:
+        return logits.argmax(-1)
+    return torch.multinomial((logits / temperature).softmax(-1), 1, generator=generator)[:, 0]

@@ -1,0 +1,1 @@
+"""Measuring: accuracy with its interval, paired comparison, tables of tasks by strategies."""

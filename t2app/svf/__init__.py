@@ -1,0 +1,1 @@
+"""Singular value fine-tuning: expert files, the library of them, mixing, and hooks on the model."""

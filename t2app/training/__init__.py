@@ -1,0 +1,1 @@
+"""Training of experts: pure losses, sampled rollouts, the RL loop, and runs on disk."""

@@ -1,0 +1,54 @@
+"""Sampled answers with their token ids and rewards.
+
+The ids are what the model sampled, never text that was encoded again. Not covered: gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from t2app.engine import Engine, Prompt
+from t2app.evaluation.measure import prompts_for
+from t2app.tasks import Problem, Task
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """Answers, flat and prompt by prompt; ``rewards`` is (prompts, samples)."""
+
+    prompts: list[Prompt]
+    completions: list[list[int]]
+    rewards: Tensor
+
+
+def sample(
+    engine: Engine,
+    task: Task,
+    problems: Sequence[Problem],
+    delta: Tensor,
+    *,
+    samples: int,
+    temperature: float,
+    seed: int,
+) -> Rollouts:
+    """Answer every problem ``samples`` times and score the answers: +1 right, -1 wrong (paper)."""
+    repeated = [p for p in problems for _ in range(samples)]
+    prompts = [p for p in prompts_for(engine, task, problems) for _ in range(samples)]
+    done = engine.generate(
+        prompts,
+        delta,
+        max_new_tokens=task.max_new_tokens,
+        temperature=temperature,
+        seed=seed,
+        batch_size=256,
+    )
+    # An answer that was cut off is wrong, whatever it says so far.
+    texts = [c.text if c.finished else "" for c in done]
+    scores = torch.tensor(task.score(repeated, texts))
+    return Rollouts(
+        prompts, [c.token_ids for c in done], (2 * scores - 1).view(len(problems), samples)
+    )

@@ -1,0 +1,307 @@
+"""What happens when someone asks, edits, retries or takes back a question: the chat's handlers.
+
+Each takes plain values and gives the new values of the components it is wired to (``chat``), in
+that order. Nothing here is kept between calls, so users cannot meet. Not covered: layout.
+"""
+
+from __future__ import annotations
+
+import html
+import logging
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
+from typing import Any
+
+import gradio as gr
+
+from t2app import adapt
+from t2app.adapt.two_pass import Answer
+from t2app.engine import Engine
+from t2app.errors import T2Error
+from t2app.ui import charts, conversation, safe, words
+from t2app.ui.conversation import Turn, Turns
+
+Stream = Callable[..., Iterator[Answer]]
+Values = tuple[Any, ...]
+Weights = Mapping[str, float]
+
+# A browser redraws the conversation at every update: more than this often only costs time.
+SECONDS_BETWEEN_UPDATES = 0.08
+
+BUSY = "Still answering the last question. Press stop first, or wait for the end."
+BLANK = "Write a question first."
+NOTHING_YET = "Ask a question first; then it can be asked again with other weights."
+DAMAGED = "The conversation that this browser had kept could not be read, so this is a new one."
+
+
+def ask(text: str, turns: Turns, ticket: int, strategy: str, hand: Weights) -> Values:
+    """Ask what stands in the box."""
+    return _open(turns, turns, ticket, text, strategy, hand, box="")
+
+
+def pick(turns: Turns, ticket: int, strategy: str, hand: Weights, event: gr.SelectData) -> Values:
+    """Ask the example that was clicked."""
+    return _open(turns, turns, ticket, event.value["text"], strategy, hand)
+
+
+def try_kind(kind: str, turns: Turns, ticket: int, strategy: str, hand: Weights) -> Values:
+    """Ask an example of a kind, one that was not asked yet if there is any."""
+    asked = {turn.question for turn in turns}
+    fresh = [question for question in words.EXAMPLES[kind] if question not in asked]
+    question = random.choice(fresh or words.EXAMPLES[kind])
+    return _open(turns, turns, ticket, question, strategy, hand)
+
+
+def retry(turns: Turns, ticket: int, strategy: str, hand: Weights) -> Values:
+    """Ask the last question again, in place of its answer."""
+    if not turns:
+        return _refused(turns, BLANK)
+    return _open(turns[:-1], turns, ticket, turns[-1].question, strategy, hand)
+
+
+def ask_again(turns: Turns, ticket: int, hand: Weights) -> Values:
+    """Ask the last question again with weights set by hand, below the answer it had."""
+    if not turns:
+        return _refused(turns, NOTHING_YET)
+    return _open(turns, turns, ticket, turns[-1].question, "manual", hand)
+
+
+def edit(turns: Turns, ticket: int, strategy: str, hand: Weights, event: gr.EditData) -> Values:
+    """Ask a question in new words; what came after it goes."""
+    kept = turns[: conversation.turn_at(turns, event.index)]
+    return _open(kept, turns, ticket, safe.unshield(event.value), strategy, hand)
+
+
+def undo(turns: Turns) -> Values:
+    """Take the last question back into the box."""
+    return (turns[:-1], turns[-1].question) if turns else (turns, gr.skip())
+
+
+def cleared(ticket: int) -> Values:
+    """Forget the conversation, also the update that an answer in progress may still send."""
+    return (), ticket
+
+
+def _open(
+    kept: Turns,
+    before: Turns,
+    ticket: int,
+    text: str,
+    strategy: str,
+    hand: Weights,
+    box: Any = None,
+) -> Values:
+    """Put a question behind ``kept`` and raise the ticket, or refuse and leave all as it was."""
+    question = safe.clean(text or "")
+    if conversation.busy(before):
+        return _refused(before, BUSY)
+    if not question:
+        return _refused(before, BLANK)
+    weights = scaled(hand) if strategy == "manual" else {}
+    turns = (*kept, Turn(question, strategy, weights=weights))
+    new_box = gr.update(
+        submit_btn=False, stop_btn=words.STOP, **({} if box is None else {"value": box})
+    )
+    return turns, before, ticket + 1, conversation.messages(turns), note(""), new_box
+
+
+def _refused(turns: Turns, reason: str) -> Values:
+    same = gr.skip()
+    return same, same, same, conversation.messages(turns), note(reason), same
+
+
+def answer(
+    engine: Engine,
+    stream: Stream,
+    turns: Turns,
+    before: Turns,
+    compare: bool,
+    temperature: float,
+    length: int,
+) -> Iterator[Values]:
+    """Answer the open question, update by update; closing this stops the model.
+
+    An error gives back the conversation as it was ``before``, and the question to the box.
+    """
+    *kept, turn = turns
+    try:
+        snapshots = stream(
+            engine,
+            conversation.history(turns),
+            strategy=turn.strategy,
+            weights=turn.weights if turn.strategy == "manual" else None,
+            compare=bool(compare),
+            temperature=float(temperature),
+            max_new_tokens=int(length),
+        )
+        with closing(snapshots):
+            for count, snapshot in enumerate(_spaced(snapshots)):
+                turn = turn.heard(snapshot)
+                yield _shown((*kept, turn), redraw=count == 0)
+    except T2Error as error:
+        yield _failed(before, turn.question, str(error))
+    except Exception as error:  # a defect: the user must get the question back all the same
+        logging.getLogger(__name__).exception("while answering")
+        reason = f"Something went wrong: {type(error).__name__}. The terminal says more."
+        yield _failed(before, turn.question, reason)
+
+
+def _spaced(snapshots: Iterable[Answer]) -> Iterator[Answer]:
+    """The first, the last, and of the others as many as a browser can show."""
+    last = float("-inf")
+    for snapshot in snapshots:
+        if snapshot.done or time.monotonic() - last >= SECONDS_BETWEEN_UPDATES:
+            last = time.monotonic()
+            yield snapshot
+
+
+def _shown(turns: Turns, redraw: bool) -> Values:
+    same = gr.skip()
+    chart, mix = _mix_of(turns) if redraw else (same, same)
+    notice = same if conversation.busy(turns) else note("")
+    return turns, conversation.messages(turns), chart, mix, notice, same
+
+
+def _failed(before: Turns, question: str, reason: str) -> Values:
+    return (
+        before,
+        conversation.messages(before),
+        *_mix_of(before),
+        note(reason),
+        gr.update(value=question),
+    )
+
+
+def settled(engine: Engine, turns: Turns, ticket: int, cleared: int) -> Values:
+    """What follows an answer, whole, stopped or failed: save it, show its speed, free the box.
+
+    A conversation cleared while the model was at work may have got one more update: ``cleared``
+    names the ticket it must not survive.
+    """
+    notice = note("") if conversation.busy(turns) else gr.skip()
+    turns = () if ticket == cleared else conversation.closed(turns)
+    return (
+        *_rest(engine, turns, ticket),
+        notice,
+        gr.update(submit_btn=words.ASK, stop_btn=False),
+        conversation.dump(turns),
+    )
+
+
+def restore(engine: Engine, saved: Any, ticket: int) -> Values:
+    """The conversation that the browser kept, when the page loads."""
+    turns, notice = (), note("")
+    if saved is not None:
+        try:
+            turns = conversation.load(saved)
+        except ValueError:
+            notice = note(DAMAGED)
+    return *_rest(engine, turns, ticket), notice, gr.skip(), conversation.dump(turns)
+
+
+def _rest(engine: Engine, turns: Turns, ticket: int) -> Values:
+    """All that depends on the whole conversation, including sliders set to its latest mix."""
+    weights = slider_weights(expert_names(engine), turns[-1].weights if turns else {})
+    mixer = {"serial": (ticket, len(turns), time.monotonic()), "weights": weights}
+    return (
+        turns,
+        conversation.messages(turns),
+        *_mix_of(turns),
+        mixer,
+        weights,
+        hand_line(weights),
+        status_line(engine.status(), turns),
+    )
+
+
+def _mix_of(turns: Turns) -> Values:
+    """Chart and words for the latest mix."""
+    seen = [turn for turn in turns if turn.looked]
+    if not seen:
+        return gr.update(visible=False), mix_line(())
+    return gr.update(value=charts.mix_figure(seen[-1].weights), visible=True), mix_line(turns)
+
+
+def expert_names(engine: Engine) -> list[str]:
+    """Experts that can be mixed into an answer; one that only sorts questions cannot."""
+    experts = engine.library.experts()
+    return [name for name, expert in experts.items() if expert.task != "dispatch"]
+
+
+def first_strategy(engine: Engine) -> str:
+    """The strategy to begin with: the default needs an expert that sorts questions."""
+    sorts = any(expert.task == "dispatch" for expert in engine.library.experts().values())
+    return adapt.DEFAULT if sorts else "prompt"
+
+
+def slider_weights(names: Iterable[str], weights: Weights) -> dict[str, float]:
+    """One weight for each expert, rounded down to what a slider shows."""
+    return {name: int(weights.get(name, 0) * 100 + 1e-6) / 100 for name in names}
+
+
+def scaled(weights: Weights) -> dict[str, float]:
+    """Weights that add up to at most 1: more is shared out in proportion."""
+    total = max(1.0, sum(weights.values()))
+    return {name: value / total for name, value in weights.items()}
+
+
+def moved(names: list[str], *values: float) -> Values:
+    """Sliders were moved: their values, and what they come to."""
+    weights = dict(zip(names, values, strict=True))
+    return weights, hand_line(weights)
+
+
+def note(text: str) -> Any:
+    """An update of the notice above the box; without text it goes away."""
+    body = f'<div class="t2-note" role="alert">{html.escape(text)}</div>' if text else ""
+    return gr.update(value=body, visible=bool(text))
+
+
+def mix_line(turns: Turns) -> str:
+    """The latest mix in words: what the chart shows, for those who cannot see it."""
+    seen = [turn for turn in turns if turn.looked]
+    if not seen:
+        return f'<p class="t2-quiet">{words.EMPTY_MIX}</p>'
+    mix = conversation.mix_words(seen[-1].weights)
+    return f'<p class="t2-quiet">Latest answer: {html.escape(mix)}</p>'
+
+
+def hand_line(weights: Weights) -> str:
+    """What weights set by hand come to."""
+    total = sum(weights.values())
+    if total > 1 + 1e-9:
+        mix = conversation.mix_words(scaled(weights))
+        text = f"Together {total:.2f}, which is more than 1, so they are scaled: {mix}."
+    else:
+        text = f"The base model gets the rest: {conversation.percent(1 - total)}."
+    return f'<p class="t2-quiet">{html.escape(text)}</p>'
+
+
+def strategy_words(name: str) -> tuple[str, str]:
+    """Name on the page and explanation of a strategy."""
+    return words.STRATEGIES.get(name, (name.capitalize(), adapt.STRATEGIES.get(name, "")))
+
+
+def explained(strategy: str) -> str:
+    """The line below the choice of strategies."""
+    return f'<p class="t2-quiet">{html.escape(strategy_words(strategy)[1])}</p>'
+
+
+def status_line(state: Mapping[str, Any], turns: Turns = ()) -> str:
+    """Model, device, precision, memory and the speed of the latest answer."""
+    memory = float(state["memory_mb"])
+    size = f"{memory:.0f} MB" if memory < 1000 else f"{memory / 1000:.1f} GB"
+    facts = {
+        "Model": state["model"],
+        "Device": state["device"],
+        "Precision": state["precision"],
+        "Memory": size,
+    }
+    if turns and turns[-1].rate:
+        facts["Last answer"] = f"{turns[-1].rate:.0f} tokens/s"
+    cells = (
+        f"<span><b>{name}</b> {html.escape(str(value))}</span>" for name, value in facts.items()
+    )
+    return f'<div class="t2-facts">{"".join(cells)}</div>'

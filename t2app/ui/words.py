@@ -1,0 +1,85 @@
+"""The texts of the page: introduction, examples, and one line for each strategy.
+
+Not covered: messages that depend on what the user did, which stand where they arise.
+"""
+
+from __future__ import annotations
+
+TITLE = "t2app"
+INTRO = "The model looks at your question, mixes its experts, then answers."
+
+# One click asks one of these; the first of each kind is on show while the chat is empty.
+EXAMPLES: dict[str, tuple[str, ...]] = {
+    "Math": (
+        "A baker makes 6 trays with 8 muffins each. She sells 29 of them. How many muffins are left?",
+        "Anna has 14 stickers. She buys 3 packs of 5 stickers each and gives 6 to Tom. "
+        "How many stickers does Anna have now?",
+        "There are 7 boxes with 9 pens each. 15 pens are broken. The rest are sold for $2 each. "
+        "How much money is that?",
+    ),
+    "Code": (
+        "Write a Python function f(x) that doubles x, adds 3 and returns the result.",
+        "Write a Python function total(numbers) that multiplies each number by 3, "
+        "adds 2 to each of them and returns the sum.",
+        "Write a Python function pick(values) that subtracts 4 from every element and returns "
+        "the largest one.",
+    ),
+    "Reasoning": (
+        "Which animal lays eggs? A) cow B) hen C) dog D) cat",
+        "What do bees make? A) milk B) wool C) honey D) silk",
+        "What is ice made of? A) water B) sand C) iron D) glass",
+    ),
+    "Small talk": (
+        "Hello! Who are you?",
+        "What can you do?",
+        "Tell me a joke.",
+    ),
+}
+
+# strategy: (name on the page, what it does, in one line); others speak for themselves
+STRATEGIES: dict[str, tuple[str, str]] = {
+    "classifier": (
+        "Classify",
+        "An expert that was trained to sort questions reads yours; its probabilities are the mix.",
+    ),
+    "prompt": (
+        "Ask the model",
+        "The plain model is asked what kind of question this is; its probabilities are the mix.",
+    ),
+    "manual": (
+        "By hand",
+        "No first pass: every question is answered with the weights you set below.",
+    ),
+    "off": (
+        "Off",
+        "No experts: the plain base model answers.",
+    ),
+}
+
+HOW_IT_WORKS = (
+    (
+        "It looks",
+        "A first pass reads your question and gives a probability to each kind of task.",
+    ),
+    (
+        "It mixes",
+        "An expert is a small vector that turns parts of the model up or down. The probabilities "
+        "decide how much of each expert is used; the rest stays the plain base model.",
+    ),
+    (
+        "It answers",
+        "The same model, with this mix in effect, writes the answer. The next question gets a "
+        "mix of its own.",
+    ),
+)
+REACH = (
+    "The built-in model is very small. It knows word problems, short Python functions, multiple "
+    "choice about everyday facts, and small talk. For more, start the app with a larger model: "
+    "<code>python app.py --model NAME</code>."
+)
+
+ASK = "Ask"
+STOP = "Stop"
+PLACEHOLDER = "Write your question…"
+EMPTY_CHAT = "### What would you like to ask?\nPick an example or write your own question below."
+EMPTY_MIX = "Ask something, and the mix that answers it shows up here."

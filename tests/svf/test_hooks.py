@@ -1,0 +1,297 @@
+"""The hooks: the mathematics, and that one request never sees another's delta."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+
+import pytest
+import torch
+
+from t2app.errors import T2Error
+from t2app.svd.factor import Factor, factor
+from t2app.svd.modules import adapted_modules
+from t2app.svf.hooks import SVF, correct
+from t2app.svf.mixing import mix
+
+
+def factors_of(model) -> dict[str, Factor]:
+    return {name: factor(module.weight) for name, module in adapted_modules(model).items()}
+
+
+def rebuilt(model, svf: SVF, delta: torch.Tensor):
+    """A copy of the model with every weight replaced by ``U diag(sigma * z) V^T``."""
+    other = type(model)(model.config).eval()
+    other.load_state_dict(model.state_dict())
+    for name, part in svf.layout.split(delta.double()).items():
+        module = other.get_submodule(name)
+        u, sigma, vt = torch.linalg.svd(module.weight.double(), full_matrices=False)
+        module.weight.data = (u * (sigma * (1 + part)) @ vt).float()
+    return other
+
+
+@pytest.fixture
+def model(make_model):
+    return make_model()
+
+
+@pytest.fixture
+def svf(model):
+    return SVF(model, factors_of(model))
+
+
+@pytest.fixture
+def ids():
+    return torch.randint(0, 300, (4, 9), generator=torch.Generator().manual_seed(5))
+
+
+def random_delta(svf: SVF, *rows: int, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*rows, svf.layout.total, generator=generator) * 0.3
+
+
+def logits(model, ids) -> torch.Tensor:
+    with torch.no_grad():
+        return model(ids).logits
+
+
+def test_layout_covers_every_matrix_in_order(model, svf):
+    assert svf.layout.names == tuple(adapted_modules(model))
+    # q, k, v, o, gate, up, down: the smaller side of each, in two layers.
+    assert svf.layout.total == 2 * (64 + 32 + 32 + 64 + 64 + 64 + 64)
+
+
+def test_no_delta_is_the_base_bit_for_bit(make_model, model, svf, ids):
+    expected = logits(make_model(), ids)
+    assert torch.equal(logits(model, ids), expected)
+    with svf.using(None):
+        assert torch.equal(logits(model, ids), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("rows", [(), (4,)])
+def test_z_of_ones_is_the_base_bit_for_bit(make_model, ids, dtype, rows):
+    model = make_model().to(dtype)
+    expected = logits(model, ids)
+    svf = SVF(model, factors_of(model))
+    with svf.using(torch.zeros(*rows, svf.layout.total)):
+        assert torch.equal(logits(model, ids), expected)
+
+
+@pytest.mark.parametrize("shape", [(48, 20), (20, 48), (32, 32)])
+@pytest.mark.parametrize("bias", [False, True])
+def test_correction_equals_the_rebuilt_matrix(shape, bias):
+    m, n = shape
+    generator = torch.Generator().manual_seed(3)
+    weight = torch.randn(m, n, generator=generator) / n**0.5
+    offset = torch.randn(m, generator=generator) if bias else None
+    x, delta = torch.randn(5, 7, n, generator=generator), torch.rand(min(m, n)) * 2 - 1
+    found = factor(weight)
+    if found.side == "input":
+        corrected = correct(x, found.basis, delta)
+        actual = torch.nn.functional.linear(corrected, weight, offset)
+    else:
+        y = torch.nn.functional.linear(x, weight, offset)
+        actual = correct(y, found.basis, delta, offset)
+    u, sigma, vt = torch.linalg.svd(weight.double(), full_matrices=False)
+    adapted = (u * (sigma * (1 + delta)) @ vt).float()
+    expected = torch.nn.functional.linear(x, adapted, offset)
+    torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+def test_any_mix_equals_the_rebuilt_weights(make_model, ids, bias, seed):
+    model = make_model(seed=seed, attention_bias=bias, mlp_bias=bias)
+    svf = SVF(model, factors_of(model))
+    stacked = random_delta(svf, 3, seed=seed)
+    delta = mix(stacked, torch.tensor([0.5, 0.2, 0.3]))
+    with svf.using(delta):
+        actual = logits(model, ids)
+    expected = logits(rebuilt(model, svf, delta), ids)
+    torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
+    assert (actual - logits(model, ids)).abs().max() > 0.01
+
+
+def test_one_hot_mix_equals_the_expert(model, svf, ids):
+    stacked = random_delta(svf, 3)
+    for k in range(3):
+        with svf.using(stacked[k]):
+            alone = logits(model, ids)
+        with svf.using(mix(stacked, torch.eye(3)[k])):
+            assert torch.equal(logits(model, ids), alone)
+
+
+def test_rows_with_different_deltas_equal_single_runs(model, svf, ids):
+    deltas = random_delta(svf, 4)
+    deltas[2] = 0
+    with svf.using(deltas):
+        together = logits(model, ids)
+    for row in range(4):
+        with svf.using(deltas[row]):
+            alone = logits(model, ids[row : row + 1])
+        torch.testing.assert_close(together[row : row + 1], alone, atol=1e-5, rtol=1e-5)
+    assert torch.equal(together[2], logits(model, ids)[2])
+
+
+def test_generation_with_a_cache(model, svf, ids):
+    """Token by token behind a key-value cache gives what one full pass gives."""
+    delta = random_delta(svf)
+    with torch.no_grad(), svf.using(delta):
+        full = model(ids).logits
+        first = model(ids[:, :5], use_cache=True)
+        second = model(ids[:, 5:], past_key_values=first.past_key_values)
+    torch.testing.assert_close(second.logits, full[:, 5:], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 5])
+def test_wrong_number_of_rows(model, svf, ids, rows):
+    with svf.using(random_delta(svf, rows)), pytest.raises(T2Error, match=f"{rows} rows"):
+        logits(model, ids)
+
+
+def test_wrong_length(svf):
+    with pytest.raises(T2Error, match="delta has shape"), svf.using(torch.zeros(3)):
+        pass
+
+
+def test_gradient_reaches_delta_and_is_right(make_model, ids):
+    model = make_model().double()
+    svf = SVF(model, factors_of(model))
+
+    def loss(delta):
+        with svf.using(delta):
+            return model(ids).logits.log_softmax(-1)[..., 3].sum()
+
+    delta = random_delta(svf).double().requires_grad_()
+    loss(delta).backward()
+    assert all(part.abs().max() > 0 for part in svf.layout.split(delta.grad).values())
+    # The model's norms and positions are computed in float32, so the step cannot be tiny.
+    direction = delta.grad / delta.grad.norm()
+    step = 1e-3 * direction
+    with torch.no_grad():
+        slope = (loss(delta + step) - loss(delta - step)) / 2e-3
+    torch.testing.assert_close(slope, delta.grad.norm(), rtol=1e-4, atol=0)
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_gradient_by_row_reaches_only_that_row(model, svf, ids):
+    deltas = random_delta(svf, 4).requires_grad_()
+    with svf.using(deltas):
+        model(ids).logits[1].sum().backward()
+    lengths = deltas.grad.norm(dim=1)
+    assert lengths[1] > 0
+    assert (lengths[[0, 2, 3]] == 0).all()
+
+
+def test_nesting_restores_each_level(model, svf, ids):
+    outer, inner = random_delta(svf, seed=1), random_delta(svf, seed=2)
+    base = logits(model, ids)
+    with svf.using(outer):
+        with_outer = logits(model, ids)
+        with svf.using(inner):
+            with_inner = logits(model, ids)
+            with svf.using(None):
+                assert torch.equal(logits(model, ids), base)
+            assert torch.equal(logits(model, ids), with_inner)
+        assert torch.equal(logits(model, ids), with_outer)
+    assert torch.equal(logits(model, ids), base)
+    assert not torch.equal(with_outer, with_inner)
+
+
+def test_restored_after_exceptions(model, svf, ids):
+    base = logits(model, ids)
+    for error in (RuntimeError, KeyboardInterrupt, GeneratorExit):
+        with suppress(error), svf.using(random_delta(svf)):
+            raise error
+        assert torch.equal(logits(model, ids), base)
+    with pytest.raises(T2Error), svf.using(random_delta(svf, 7)):
+        logits(model, ids)
+    assert torch.equal(logits(model, ids), base)
+
+
+def test_threads_never_see_each_others_mix(model, svf, ids):
+    """Two mixes and the base at once, in step, many times over: each always gets its own result."""
+    deltas = [random_delta(svf, seed=1), random_delta(svf, 4, seed=2), None]
+    expected = []
+    for delta in deltas:
+        with svf.using(delta):
+            expected.append(logits(model, ids))
+    rounds, wrong = 150, []
+    barrier = threading.Barrier(len(deltas), timeout=60)
+
+    def ask(index: int) -> None:
+        for _ in range(rounds):
+            barrier.wait()
+            with svf.using(deltas[index]):
+                if not torch.equal(logits(model, ids), expected[index]):
+                    wrong.append(index)
+
+    threads = [threading.Thread(target=ask, args=(index,)) for index in range(len(deltas))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not barrier.broken
+    assert wrong == []
+
+
+def test_thread_started_inside_a_mix_sees_the_base(model, svf, ids):
+    base, seen = logits(model, ids), []
+    with svf.using(random_delta(svf)):
+        thread = threading.Thread(target=lambda: seen.append(logits(model, ids)))
+        thread.start()
+        thread.join()
+    assert torch.equal(seen[0], base)
+
+
+def test_weights_are_never_written(make_model, model, svf, ids):
+    with svf.using(random_delta(svf)):
+        logits(model, ids)
+    for left, right in zip(make_model().parameters(), model.parameters(), strict=True):
+        assert torch.equal(left, right)
+
+
+def test_remove(model, svf, ids):
+    base = logits(model, ids)
+    svf.remove()
+    with svf.using(random_delta(svf)):
+        assert torch.equal(logits(model, ids), base)
+    assert not any(
+        module._forward_hooks or module._forward_pre_hooks
+        for module in adapted_modules(model).values()
+    )
+
+
+def test_bfloat16_stays_close_to_the_rebuilt_weights(make_model, ids):
+    exact = make_model()
+    exact_svf = SVF(exact, factors_of(exact))
+    delta = random_delta(exact_svf)
+    expected = logits(rebuilt(exact, exact_svf, delta), ids)
+    model = make_model().bfloat16()
+    svf = SVF(model, factors_of(exact))
+    with svf.using(delta):
+        actual = logits(model, ids).float()
+    assert (actual - expected).norm() / expected.norm() < 0.03
+
+
+def test_wider_bases_than_the_model(make_model, ids):
+    model = make_model().bfloat16()
+    svf = SVF(model, factors_of(model), dtype=torch.float32)
+    with svf.using(random_delta(svf)):
+        assert logits(model, ids).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("change", ["missing", "side", "size"])
+def test_factors_of_another_model_are_refused(make_model, change):
+    model = make_model()
+    found = factors_of(model)
+    name = "model.layers.1.mlp.down_proj"
+    if change == "missing":
+        del found[name]
+    elif change == "side":
+        found[name] = Factor("input", found[name].basis, found[name].sigma)
+    else:
+        found[name] = factor(torch.randn(10, 20))
+    with pytest.raises(T2Error, match="down_proj"):
+        SVF(model, found)

@@ -1,0 +1,416 @@
+"""Loading base models: every precision, and every way it can go wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+import torch
+from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, BertConfig, BertForMaskedLM, GPT2Config, T5Config
+
+from t2app import config, models
+from t2app.errors import T2Error
+from t2app.svd.factor import factor
+from t2app.svd.modules import adapted_modules
+from t2app.svf.hooks import SVF
+
+MESSAGES = [{"role": "user", "content": "the quick fox"}]
+
+
+@pytest.fixture
+def folder(checkpoint, tmp_path) -> Path:
+    """A copy of the checkpoint to spoil."""
+    return Path(shutil.copytree(checkpoint, tmp_path / "small"))
+
+
+def fails(match: str, *arguments, **keywords) -> None:
+    """``models.load`` raises one line that matches."""
+    with pytest.raises(T2Error, match=match) as error:
+        models.load(*map(str, arguments), **keywords)
+    assert "\n" not in str(error.value)
+
+
+# --- what works
+
+
+def test_local_folder(checkpoint):
+    base = models.load(str(checkpoint), device="cpu")
+    digest = hashlib.sha256((checkpoint / "model.safetensors").read_bytes()).hexdigest()
+    assert (base.name, base.base) == ("small", f"small@{digest[:12]}")
+    assert (base.precision, base.device, base.context) == ("bfloat16", torch.device("cpu"), 128)
+    assert base.model.dtype == torch.bfloat16
+    assert not base.model.training
+    assert not any(parameter.requires_grad for parameter in base.model.parameters())
+    assert base.tokenizer.pad_token_id is not None
+    ids = base.tokenizer.apply_chat_template(MESSAGES, add_generation_prompt=True)["input_ids"]
+    assert base.tokenizer.decode(ids) == "<|user|>the quick fox<|end|><|assistant|>"
+
+
+def test_built_in_model_is_float32(checkpoint, monkeypatch):
+    monkeypatch.setattr(config, "TINY_DIR", checkpoint)
+    for name in ("tiny", str(checkpoint)):
+        base = models.load(name, device="cpu")
+        assert (base.name, base.precision) == ("tiny", "float32")
+        assert base.base.startswith("tiny@")
+        assert base.model.dtype == torch.float32
+
+
+def test_sharded_checkpoint(checkpoint, tmp_path):
+    whole = models.load(str(checkpoint), device="cpu")
+    shards = tmp_path / "shards"
+    whole.model.save_pretrained(shards, max_shard_size="50kB")
+    whole.tokenizer.save_pretrained(shards)
+    assert len(list(shards.glob("*.safetensors"))) > 1
+    base = models.load(str(shards), device="cpu")
+    assert base.base.startswith("shards@")
+    for left, right in zip(whole.model.parameters(), base.model.parameters(), strict=True):
+        assert torch.equal(left, right)
+    next(iter(sorted(shards.glob("*.safetensors")))).unlink()
+    fails("lacks its weights.*model-00001", shards)
+
+
+def test_hub_model_by_id_and_revision(checkpoint, monkeypatch, tmp_path):
+    snapshot = shutil.copytree(checkpoint, tmp_path / "snapshots" / "0a1b2c")
+    monkeypatch.setattr(models, "snapshot_download", lambda *_, **__: str(snapshot))
+    base = models.load("org/small", device="cpu")
+    assert (base.name, base.base) == ("org/small", "org/small@0a1b2c")
+
+
+def test_factors_are_those_of_the_weights_and_cached(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setenv("T2APP_CACHE", str(tmp_path))
+    base = models.load(str(checkpoint), device="cpu")
+    calls: list[tuple[int, int]] = []
+    found = models.factors(base, lambda done, total: calls.append((done, total)))
+    assert calls[-1] == (14, 14)
+    for name, module in adapted_modules(base.model).items():
+        assert torch.equal(found[name].basis, factor(module.weight).basis)
+    calls.clear()
+    models.factors(base, lambda done, total: calls.append((done, total)))
+    assert calls == []
+
+
+def test_importing_pulls_in_neither_bitsandbytes_nor_gradio():
+    code = (
+        "import sys, t2app\n"
+        "assert 'torch' not in sys.modules\n"
+        "import t2app.models, t2app.svf.hooks\n"
+        "assert not {'bitsandbytes', 'gradio'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=config.ROOT)
+
+
+# --- quantised on the CPU
+
+
+@pytest.fixture(params=["nf4", "int8"])
+def quantised(request, checkpoint) -> models.BaseModel:
+    pytest.importorskip("bitsandbytes")
+    return models.load(str(checkpoint), quant=request.param, device="cpu")
+
+
+@pytest.fixture
+def ids() -> torch.Tensor:
+    return torch.randint(0, 300, (3, 8), generator=torch.Generator().manual_seed(1))
+
+
+def dequantised(base: models.BaseModel, checkpoint: Path):
+    """A float32 model with exactly the weights that the quantised one computes with."""
+    from bitsandbytes.functional import dequantize_4bit
+
+    plain = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float32).eval()
+    plain.requires_grad_(False)
+    for name, module in adapted_modules(base.model).items():
+        weight = module.weight
+        if base.precision == "nf4":
+            value = dequantize_4bit(weight.data, weight.quant_state).float()
+        else:
+            scale = weight.SCB if weight.SCB is not None else module.state.SCB
+            value = weight.data.float() * scale[:, None] / 127
+        plain.get_submodule(name).weight.data = value
+    return plain
+
+
+def test_quantised_layers_and_factors_of_the_original(quantised, checkpoint, ids, tmp_path):
+    bnb = pytest.importorskip("bitsandbytes")
+    kind = bnb.nn.Linear4bit if quantised.precision == "nf4" else bnb.nn.Linear8bitLt
+    modules = adapted_modules(quantised.model)
+    assert len(modules) == 14
+    assert all(isinstance(module, kind) for module in modules.values())
+    original = load_file(checkpoint / "model.safetensors")
+    expected = {name: factor(original[f"{name}.weight"].bfloat16()) for name in modules}
+
+    # Also after the model has run: nothing is read back from its own weights.
+    with torch.no_grad():
+        quantised.model(ids)
+    found = models.factors(quantised)
+    for name, value in expected.items():
+        assert torch.equal(found[name].basis, value.basis)
+        assert torch.equal(found[name].sigma, value.sigma)
+
+
+def test_quantised_shares_its_factors_with_bfloat16(quantised, checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setenv("T2APP_CACHE", str(tmp_path))
+    models.factors(quantised)
+    calls: list[int] = []
+    plain = models.load(str(checkpoint), quant="none", device="cpu")
+    models.factors(plain, lambda done, total: calls.append(done))
+    assert calls == []
+
+
+def test_quantised_delta_works_after_evaluation(quantised, checkpoint, ids):
+    """Output and gradient match a float32 model with the dequantised weights, run before or not."""
+    plain = dequantised(quantised, checkpoint)
+    found = models.factors(quantised)
+    svf, reference = SVF(quantised.model, found), SVF(plain, found)
+    values = torch.randn(svf.layout.total, generator=torch.Generator().manual_seed(2)) * 0.3
+
+    with torch.no_grad():
+        base = quantised.model(ids).logits
+        with svf.using(torch.zeros_like(values)):
+            assert torch.equal(quantised.model(ids).logits, base)
+
+    results = []
+    for model, hooks in ((quantised.model, svf), (plain, reference)):
+        delta = values.clone().requires_grad_()
+        with hooks.using(delta):
+            logits = model(ids).logits.float()
+        logits.log_softmax(-1)[..., 7].sum().backward()
+        assert delta.grad is not None
+        results.append((logits.detach(), delta.grad))
+        for part in hooks.layout.split(delta.grad).values():
+            assert part.abs().max() > 0
+
+    # int8 rounds activations too, so it is further off.
+    bound = 0.05 if quantised.precision == "nf4" else 0.15
+    for actual, expected in zip(*results, strict=True):
+        assert (actual - expected).norm() / expected.norm() < bound
+
+
+def test_nf4_on_the_cpu_is_never_repacked(checkpoint, ids):
+    pytest.importorskip("bitsandbytes")
+    base = models.load(str(checkpoint), quant="nf4", device="cpu")
+    before = {n: m.weight.data.clone() for n, m in adapted_modules(base.model).items()}
+    with torch.no_grad():
+        base.model(ids)
+    for name, module in adapted_modules(base.model).items():
+        assert not getattr(module.weight.quant_state, "packing_format_for_cpu", False)
+        assert torch.equal(module.weight.data, before[name])
+
+
+def test_quantised_gpt2_reads_transposed_weights(tokenizer, tmp_path):
+    pytest.importorskip("bitsandbytes")
+    torch.manual_seed(0)
+    shape = {"n_embd": 64, "n_layer": 2, "n_head": 2, "vocab_size": 300, "n_positions": 32}
+    AutoModelForCausalLM.from_config(GPT2Config(**shape)).save_pretrained(tmp_path / "gpt")
+    tokenizer.save_pretrained(tmp_path / "gpt")
+    base = models.load(str(tmp_path / "gpt"), quant="nf4", device="cpu")
+    plain = models.load(str(tmp_path / "gpt"), quant="none", device="cpu")
+    found = models.factors(base)
+    assert base.context == 32
+    for name, module in adapted_modules(plain.model).items():
+        assert torch.equal(found[name].basis, factor(module.weight.t()).basis)
+
+
+def test_weights_under_other_names_come_through_transformers(checkpoint, monkeypatch, tmp_path):
+    """Where the checkpoint has other names than the live model, the plain model is loaded."""
+    pytest.importorskip("bitsandbytes")
+    monkeypatch.setenv("T2APP_CACHE", str(tmp_path))
+    base = models.load(str(checkpoint), quant="nf4", device="cpu")
+    originals = models._Originals(base)
+    name = "model.layers.1.mlp.down_proj"
+    direct = originals(name)
+    monkeypatch.setattr(models._Originals, "_from_file", lambda self, name: None)
+    assert torch.equal(originals(name), direct)
+
+
+# --- what goes wrong
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "/no/such/folder", "~/nowhere/x", "a/b/c", "", " "])
+def test_folder_missing(name):
+    fails("no model folder", name)
+
+
+def test_file_in_place_of_a_folder(folder):
+    fails("is not a folder", folder / "config.json")
+
+
+def test_built_in_model_missing(monkeypatch, tmp_path):
+    monkeypatch.setattr(config, "TINY_DIR", tmp_path / "tiny")
+    fails("run python -m t2app pretrain", "tiny")
+
+
+def test_no_config(folder):
+    (folder / "config.json").unlink()
+    fails("no config.json", folder)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"model_type": "unheard-of"}', "{}"])
+def test_bad_config(folder, text):
+    (folder / "config.json").write_text(text)
+    fails("config.json", folder)
+
+
+def test_no_weights(folder):
+    (folder / "model.safetensors").unlink()
+    fails("lacks its weights", folder)
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "consolidated.00.pth"])
+def test_pickle_only(folder, name):
+    (folder / "model.safetensors").rename(folder / name)
+    fails("only pickled weights.*convert them", folder)
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "{", '{"weight_map": {}}'])
+def test_bad_index(folder, text):
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors.index.json").write_text(text)
+    fails("again", folder)
+
+
+@pytest.mark.parametrize("keep", [0, 4, 100, 5000, -1])
+def test_truncated_weights(folder, keep):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:keep])
+    fails("model.safetensors.*download it again", folder)
+
+
+def test_pointer_in_place_of_weights(folder):
+    (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
+    fails("not a whole safetensors file", folder)
+
+
+def test_missing_keys(folder):
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    del tensors["model.layers.1.mlp.up_proj.weight"]
+    save_file(tensors, path, {"format": "pt"})
+    fails("lacks 1 weights.*model.layers.1.mlp.up_proj.weight", folder)
+    fails("lacks 1 weights", folder, quant="nf4", device="cpu")
+
+
+def test_weights_of_another_shape(folder):
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    tensors["model.layers.1.mlp.up_proj.weight"] = torch.zeros(3, 3)
+    save_file(tensors, path, {"format": "pt"})
+    fails("cannot load", folder)
+
+
+def test_no_chat_template(folder):
+    (folder / "chat_template.jinja").unlink()
+    fails("no chat template", folder)
+
+
+def test_no_tokenizer(folder):
+    for path in folder.glob("tokenizer*"):
+        path.unlink()
+    fails("tokenizer", folder)
+
+
+def test_encoder_only(folder):
+    shape = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    BertForMaskedLM(BertConfig(**shape, intermediate_size=32, vocab_size=60)).save_pretrained(
+        folder
+    )
+    fails("no decoder-only language model.*BertForMaskedLM", folder)
+
+
+def test_encoder_decoder(folder):
+    T5Config(architectures=["T5ForConditionalGeneration"]).save_pretrained(folder)
+    fails("no decoder-only language model.*T5", folder)
+
+
+def test_quantised_already(folder):
+    path = folder / "config.json"
+    content = json.loads(path.read_text())
+    content["quantization_config"] = {"quant_method": "bitsandbytes", "load_in_4bit": True}
+    path.write_text(json.dumps(content))
+    fails("quantised already", folder)
+
+
+def answer(status: int) -> httpx.Response:
+    return httpx.Response(status, request=httpx.Request("GET", "https://huggingface.co"))
+
+
+def test_hub_unreachable():
+    fails("no local folder, and the Hugging Face hub", "org/never-downloaded")
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (httpx.ConnectError("no route"), "check the connection"),
+        (RepositoryNotFoundError("404", response=answer(404)), "check the spelling"),
+        (GatedRepoError("403", response=answer(403)), "accept its licence"),
+    ],
+)
+def test_hub_says_no(monkeypatch, error, message):
+    def refuse(*_: object, **__: object) -> str:
+        raise error
+
+    monkeypatch.setattr(models, "snapshot_download", refuse)
+    fails(message, "org/small")
+
+
+def test_bitsandbytes_not_installed(checkpoint, monkeypatch):
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    fails("pip install bitsandbytes", checkpoint, quant="nf4")
+    fails("pip install bitsandbytes", checkpoint, quant="int8")
+    assert models.load(str(checkpoint), device="cpu").precision == "bfloat16"
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:0"])
+def test_cuda_asked_for_but_absent(checkpoint, monkeypatch, device):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    fails("no CUDA GPU is usable", checkpoint, device=device)
+
+
+def test_gpu_number_that_is_not_there(checkpoint, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    fails("there are 1", checkpoint, device="cuda:1")
+
+
+@pytest.mark.parametrize("device", ["gpu", "mps", "", "cpu:x"])
+def test_unknown_device(checkpoint, device):
+    fails("unknown device", checkpoint, device=device)
+
+
+def test_unknown_quantisation(checkpoint):
+    fails("unknown quantisation 'q4'", checkpoint, quant="q4")
+
+
+def test_auto_on_a_gpu_without_bitsandbytes_says_so(monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    assert models._precision("small", "auto", torch.device("cuda")) == "bfloat16"
+    assert "bitsandbytes is not installed" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("label", "device", "expected"),
+    [("tiny", "cuda", "float32"), ("small", "cuda", "nf4"), ("small", "cpu", "bfloat16")],
+)
+def test_auto_precision(label, device, expected):
+    assert models._precision(label, "auto", torch.device(device)) == expected
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("quant", ["none", "nf4", "int8"])
+def test_delta_on_a_gpu(checkpoint, ids, quant):
+    base = models.load(str(checkpoint), quant=quant, device="cuda")
+    svf = SVF(base.model, models.factors(base))
+    delta = torch.full((svf.layout.total,), 0.1, requires_grad=True)
+    with svf.using(delta):
+        base.model(ids.cuda()).logits.float().square().mean().backward()
+    assert all(part.abs().max() > 0 for part in svf.layout.split(delta.grad).values())
