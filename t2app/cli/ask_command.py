@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from t2app.cli.common import add_model, load_engine, note, print_json
@@ -57,7 +58,7 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
     weights = parse_weights(args.weights) if args.weights is not None else None
     if weights is not None and args.strategy not in (None, "manual"):
         raise T2Error(
-            f"--weights sets the mix by hand, --strategy {args.strategy} chooses it: give one of them"
+            f"--weights sets the mix by hand, --strategy {args.strategy} chooses it: give one"
         )
     if args.max_new_tokens < 1:
         raise T2Error(f"--max-new-tokens is {args.max_new_tokens}: it must be at least 1")
@@ -78,10 +79,8 @@ def _lines() -> Iterator[str]:
     for line in sys.stdin:
         text = line.rstrip("\n")
         if text.startswith('"'):
-            try:
+            with suppress(ValueError):  # a question may well begin with a quotation mark
                 text = str(json.loads(text))
-            except ValueError:
-                pass  # a question may well begin with a quotation mark
         if text.strip():
             yield text
 

@@ -1,4 +1,4 @@
-"""Measure tasks by strategies: base, each expert alone, each strategy, oracle, on fresh problems."""
+"""Measure tasks by strategies (base, each expert, each strategy, oracle) on fresh problems."""
 
 from __future__ import annotations
 

@@ -29,7 +29,8 @@ def run(args: argparse.Namespace) -> int:
     wanted = ARGUMENTS[args.action]
     if len(args.names) != wanted:
         raise T2Error(
-            f"experts {args.action} takes {wanted} argument{'s' * (wanted != 1)}, not {len(args.names)}"
+            f"experts {args.action} takes {wanted} argument{'s' * (wanted != 1)}, "
+            f"not {len(args.names)}"
         )
     library = load_engine(args).library
     if args.action == "list":
@@ -56,9 +57,8 @@ def _list(library, as_json: bool) -> int:
         print_json({"experts": [_summary(e) for e in experts.values()], "problems": problems})
     else:
         for e in map(_summary, experts.values()):
-            print(
-                f"{e['name']:16} {_percent(e['before'])} -> {_percent(e['after'])}  {e['description']}"
-            )
+            gain = f"{_percent(e['before'])} -> {_percent(e['after'])}"
+            print(f"{e['name']:16} {gain}  {e['description']}")
         for file, reason in problems.items():
             note(f"t2app: {file}: {reason}")
     return 0

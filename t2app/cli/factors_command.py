@@ -37,8 +37,7 @@ def run(args: argparse.Namespace) -> int:
         print_json(report)
     else:
         print(
-            "{model}: {matrices} matrices, {numbers} singular values, {megabytes} MB, {seconds} s".format(
-                **report
-            )
+            f"{report['model']}: {report['matrices']} matrices, {report['numbers']} singular values, "
+            f"{report['megabytes']} MB, {report['seconds']} s"
         )
     return 0

@@ -50,5 +50,6 @@ def run(args: argparse.Namespace) -> int:
 
 def _show(p: dict[str, float]) -> None:
     note(
-        f"step {p['step']}/{p['steps']}  loss {p['loss']:.3f}  {p['tokens'] / p['seconds']:.0f} tokens/s  {p['left'] / 60:.0f} min left"
+        f"step {p['step']}/{p['steps']}  loss {p['loss']:.3f}  "
+        f"{p['tokens'] / p['seconds']:.0f} tokens/s  {p['left'] / 60:.0f} min left"
     )

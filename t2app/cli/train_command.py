@@ -51,7 +51,8 @@ def run(args: argparse.Namespace) -> int:
             "" if p.validation is None else f"  validation {p.validation:.1%}  best {p.best:.1%}"
         )
         note(
-            f"step {p.step}/{p.steps}  reward {p.reward:+.2f}  KL {p.kl:.3f}  {p.seconds:.0f} s{measured}"
+            f"step {p.step}/{p.steps}  reward {p.reward:+.2f}  KL {p.kl:.3f}  "
+            f"{p.seconds:.0f} s{measured}"
         )
 
     report = train_expert(
@@ -69,7 +70,8 @@ def run(args: argparse.Namespace) -> int:
     else:
         before, after = report["before"], report["after"]
         print(
-            f"{report['expert']}: {before['accuracy']:.1%} -> {after['accuracy']:.1%} on {after['n']} fresh problems, "
-            f"in {report['seconds']:.0f} s; written to {report['path']}"
+            f"{report['expert']}: {before['accuracy']:.1%} -> {after['accuracy']:.1%} "
+            f"on {after['n']} fresh problems, in {report['seconds']:.0f} s; "
+            f"written to {report['path']}"
         )
     return 0

@@ -79,7 +79,7 @@ def _mixed(table: dict[str, dict[str, Accuracy]], strategies: Sequence[str]) -> 
 
 
 def markdown(grid: dict[str, Any]) -> str:
-    """The table of ``run`` for a document: accuracy in percent and the half width of its interval."""
+    """The table of ``run`` for a document: accuracy in percent, half the width of its interval."""
     ways = list(next(iter(grid["tasks"].values())))
     lines = ["| task | " + " | ".join(ways) + " |", "|---" * (len(ways) + 1) + "|"]
     for task, row in grid["tasks"].items():

@@ -67,7 +67,7 @@ class Task:
 
 
 def split_of(question: str) -> Split:
-    """80 % of all questions train, 10 % choose checkpoints, 10 % test; decided by the text alone."""
+    """80 % of all questions train, 10 % choose checkpoints, 10 % test; the text alone decides."""
     bucket = hashlib.sha256(question.encode()).digest()[0]
     if bucket < 205:
         return "train"

@@ -18,8 +18,8 @@ from t2app.tasks import sandbox
 from t2app.tasks.base import Problem
 
 FUNCTIONS = (
-    "f solve compute convert process transform work result change calc helper run score total_of apply "
-    "adjust update pick my_function value_of make find handle step task"
+    "f solve compute convert process transform work result change calc helper run score total_of "
+    "apply adjust update pick my_function value_of make find handle step task"
 ).split()
 _LIST_ARGS = ("xs", "numbers", "nums", "values", "items", "data")
 _NUMBER_ARGS = ("x", "n", "number", "value", "num")

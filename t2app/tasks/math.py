@@ -21,8 +21,8 @@ NAMES = (
 ITEMS = (
     "apples oranges pencils books marbles stickers coins cookies eggs cards toys balloons flowers "
     "cupcakes stamps shells beads candies muffins bottles bananas pens cups tickets sweets pears "
-    "peaches lemons buttons plates photos stones carrots tomatoes potatoes magazines badges crayons "
-    "sandwiches chocolates dollars keys shirts socks bricks postcards"
+    "peaches lemons buttons plates photos stones carrots tomatoes potatoes magazines badges "
+    "crayons sandwiches chocolates dollars keys shirts socks bricks postcards"
 ).split()
 BOXES = "boxes bags packs baskets crates jars trays shelves drawers bundles".split()
 CURRENCIES = ("${}", "{} dollars", "{} euros", "£{}", "{} coins", "€{}", "{} pounds")
@@ -64,7 +64,7 @@ def _chain(r: random.Random, s: _Sums) -> Story:
     sentences = [r.choice(text)]
     for _ in range(r.choice((2, 2, 3, 3, 4))):
         kind = r.choice("plus plus minus minus times half groups".split())
-        if kind == "times" and have > 40 or kind == "half" and (have % 2 or have < 4):
+        if (kind == "times" and have > 40) or (kind == "half" and (have % 2 or have < 4)):
             kind = "plus"
         if kind == "minus" and have < 4:
             kind = "plus"
@@ -222,8 +222,10 @@ def _shopping(r: random.Random, s: _Sums) -> Story:
     cost = s.do(s.do(k1, "*", p1), "+", s.do(k2, "*", p2))
     text = r.choice(
         [
-            f"{name} buys {k1} {a} for {money.format(p1)} each and {k2} {b} for {money.format(p2)} each.",
-            f"One of the {a} costs {money.format(p1)} and one of the {b} costs {money.format(p2)}. {name} buys {k1} {a} and {k2} {b}.",
+            f"{name} buys {k1} {a} for {money.format(p1)} each "
+            f"and {k2} {b} for {money.format(p2)} each.",
+            f"One of the {a} costs {money.format(p1)} and one of the {b} costs {money.format(p2)}. "
+            f"{name} buys {k1} {a} and {k2} {b}.",
             f"I bought {k1} {a} at {money.format(p1)} and {k2} {b} at {money.format(p2)}.",
         ]
     )
@@ -248,7 +250,8 @@ def _work(r: random.Random, s: _Sums) -> Story:
     text = r.choice(
         [
             f"{name} earns {money.format(p)} an hour and works {h} hours a day for {d} days.",
-            f"{name} gets {money.format(p)} per hour. {name} works {h} hours each day, {d} days a week.",
+            f"{name} gets {money.format(p)} per hour. "
+            f"{name} works {h} hours each day, {d} days a week.",
         ]
     )
     if r.random() < 0.5:
@@ -266,10 +269,14 @@ def _pages(r: random.Random, s: _Sums) -> Story:
     left = s.do(total, "-", read)
     return r.choice(
         [
-            f"A book has {total} pages. {name} reads {p} pages a day for {d} days. How many pages are left?",
-            f"{name} must paint {total} tiles and paints {p} each day. How many are left after {d} days?",
-            f"A trip is {total} km long. {name} rides {p} km an hour for {d} hours. How many km remain?",
-            f"{name} wants to save {total} dollars and saves {p} a week. How much is missing after {d} weeks?",
+            f"A book has {total} pages. {name} reads {p} pages a day for {d} days. "
+            "How many pages are left?",
+            f"{name} must paint {total} tiles and paints {p} each day. "
+            f"How many are left after {d} days?",
+            f"A trip is {total} km long. {name} rides {p} km an hour for {d} hours. "
+            "How many km remain?",
+            f"{name} wants to save {total} dollars and saves {p} a week. "
+            f"How much is missing after {d} weeks?",
         ]
     ), left
 
@@ -387,7 +394,8 @@ def _legs(r: random.Random, s: _Sums) -> Story:
     n = s.do(s.do(x, "*", la), "+", s.do(y, "*", lb))
     part = "wheels" if {a, b} & {"bicycles", "cars", "tricycles"} else "legs"
     return (
-        f"There are {x} {a} with {la} {part} each and {y} {b} with {lb} {part} each. How many {part} in all?",
+        f"There are {x} {a} with {la} {part} each and {y} {b} with {lb} {part} each. "
+        f"How many {part} in all?",
         n,
     )
 
@@ -415,7 +423,8 @@ def _plain(r: random.Random, s: _Sums) -> Story:
         return r.choice(
             [
                 f"What is {first}, {last}?",
-                f"Start with {a}, add {c}, then {'multiply by' if a + c < 80 else 'add'} {b}. What do you get?",
+                f"Start with {a}, add {c}, then {'multiply by' if a + c < 80 else 'add'} {b}. "
+                "What do you get?",
                 f"Calculate ({a} + {c}) {'*' if a + c < 80 else '+'} {b}.",
             ]
         ), n
@@ -456,7 +465,8 @@ def _unknown(r: random.Random, s: _Sums) -> Story:
     n = s.do(s.do(total, "-", b), "/", k)
     return r.choice(
         [
-            f"I think of a number, multiply it by {k} and add {b}. I get {total}. What is my number?",
+            f"I think of a number, multiply it by {k} and add {b}. I get {total}. "
+            "What is my number?",
             f"{k} times a number plus {b} is {total}. What is the number?",
             f"Solve {k}x + {b} = {total} for x.",
         ]
@@ -472,7 +482,8 @@ def _percent(r: random.Random, s: _Sums) -> Story:
         return r.choice(
             [
                 f"A coat costs {base} dollars. It gets {p}% cheaper. What does it cost now?",
-                f"{r.choice(NAMES)} has {base} {item} and gives away {p} percent. How many are left?",
+                f"{r.choice(NAMES)} has {base} {item} and gives away {p} percent. "
+                "How many are left?",
             ]
         ), n
     n = s.do(base, "+", part)
@@ -492,8 +503,10 @@ def _two_people(r: random.Random, s: _Sums) -> Story:
     thing = r.choice(ITEMS)
     return r.choice(
         [
-            f"{a} is {d} years older than {b}. Together they are {total} years old. How old is {b}?",
-            f"{a} has {d} more {thing} than {b}. Together they have {total}. How many does {b} have?",
+            f"{a} is {d} years older than {b}. Together they are {total} years old. "
+            f"How old is {b}?",
+            f"{a} has {d} more {thing} than {b}. Together they have {total}. "
+            f"How many does {b} have?",
         ]
     ), n
 

@@ -1,4 +1,4 @@
-"""Multiple choice about a table of facts (``reasoning``), and questions that need two (``reasoning-hard``).
+"""Multiple choice about a table of facts (``reasoning``), or needing two (``reasoning-hard``).
 
 The two correct styles: the letter at once, or the facts first and then the letter. The sister
 chains two facts, as ARC-Challenge is to ARC-Easy.
@@ -23,6 +23,7 @@ def _noun(word: str) -> str:
 
 
 def fill(template: str, key: str, value: str) -> str:
+    """A template of ``facts`` with its key and value, beginning with a capital."""
     text = template.format(k=key, v=value, ak=_noun(key), av=_noun(value))
     return text[0].upper() + text[1:]
 
@@ -58,7 +59,8 @@ def _ask_value(r: random.Random, relation: Relation) -> Problem:
     options = _options(r, value, sorted(set(relation.facts.values()) - {value}))
     question = layout(r, fill(r.choice(relation.ask_value), key, value), options)
     letter = LETTERS[options.index(value)]
-    recalled = f"I remember: {fill(relation.state, key, value)[0].lower()}{fill(relation.state, key, value)[1:]}. That is {letter}) {value}."
+    stated = fill(relation.state, key, value)
+    recalled = f"I remember: {stated[0].lower()}{stated[1:]}. That is {letter}) {value}."
     return _answer("reasoning", question, options, value, recalled)
 
 

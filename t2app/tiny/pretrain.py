@@ -20,7 +20,8 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from t2app.errors import T2Error
-from t2app.tiny import corpus, tokenizer as tiny_tokenizer
+from t2app.tiny import corpus
+from t2app.tiny import tokenizer as tiny_tokenizer
 
 
 @dataclass(frozen=True)

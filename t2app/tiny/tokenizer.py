@@ -16,7 +16,8 @@ ROLES = ("system", "user", "assistant")
 SPECIAL = (PAD, BOS, EOS, *(f"<|{role}|>" for role in ROLES))
 # Every message is "<|role|>\ntext<|end|>\n"; the same text a chat of any length is trained on.
 CHAT_TEMPLATE = (
-    "{{ bos_token }}{% for m in messages %}{{ '<|' + m['role'] + '|>\n' + m['content'] + eos_token + '\n' }}{% endfor %}"
+    "{{ bos_token }}{% for m in messages %}"
+    "{{ '<|' + m['role'] + '|>\n' + m['content'] + eos_token + '\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"
 )
 # Words with their space, single digits, runs of spaces (indentation), line breaks one by one.

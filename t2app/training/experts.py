@@ -1,4 +1,4 @@
-"""From a task to an expert in the library: measure the base, train, measure again, write the file."""
+"""From a task to an expert in the library: measure the base, train, measure again, write it."""
 
 from __future__ import annotations
 

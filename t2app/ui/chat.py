@@ -86,9 +86,9 @@ def build(page: gr.Blocks, engine: Engine, stream: asking.Stream = two_pass.stre
     with gr.Row(elem_id="t2-main"):
         with gr.Column(scale=7, min_width=320, elem_id="t2-talk"):
             talk = _talk()
+            status = gr.HTML(asking.status_line(engine.status()), elem_id="t2-status")
         with gr.Column(scale=3, min_width=300, elem_id="t2-side"):
             side = _side(session, asking.first_strategy(engine), engine.status()["context"])
-    status = gr.HTML(asking.status_line(engine.status()), elem_id="t2-status")
     _wire_questions(talk, side, session)
     _wire_answers(page, talk, side, session, status, engine, stream)
 
@@ -187,7 +187,15 @@ def _sliders(session: Session, by_hand: gr.HTML) -> None:
     def draw(mixer: Mapping[str, Any]) -> None:
         weights = mixer["weights"]
         sliders = [
-            gr.Slider(0, 1, value=value, step=0.01, label=name, elem_classes="t2-slider")
+            gr.Slider(
+                0,
+                1,
+                value=value,
+                step=0.01,
+                label=f"{name} ",  # with the space it is not taken for a key of Gradio's own texts
+                interactive=True,
+                elem_classes="t2-slider",
+            )
             for name, value in weights.items()
         ]
         changed = partial(asking.moved, list(weights))

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import app
+import pytest
+
+from t2app.config import TINY
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+
+
+def test_defaults() -> None:
+    options = app.parse([])
+    assert (options.model, options.host, options.port) == (TINY, "127.0.0.1", None)
+    assert options.auth is None
+
+
+def test_auth_may_hold_colons() -> None:
+    assert app.parse(["--auth", "me:a:b"]).auth == ("me", "a:b")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--port", "x"], "--port"),
+        (["--port", "0"], "choose one from 1 to 65535"),
+        (["--port", "65536"], "choose one from 1 to 65535"),
+        (["--auth", "me"], "USER:PASS"),
+        (["--auth", ":secret"], "USER:PASS"),
+        (["--quant", "int3"], "int3"),
+        (["--nonsense"], "--nonsense"),
+        (["--host", "no-such-host.invalid"], "no-such-host.invalid"),
+        (["--host", "192.0.2.1"], "192.0.2.1"),
+    ],
+)
+def test_bad_arguments_are_one_line(
+    arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app.main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert expected in err
+
+
+def test_a_busy_port_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert app.main(["--port", str(port)]) == 2
+    assert capsys.readouterr().err == (
+        f"app.py: port {port} is in use: stop what runs there or choose another with --port\n"
+    )
+
+
+def test_a_missing_model_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert app.main(["--model", str(tmp_path / "none")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("platform", "variables", "expected"),
+    [
+        ("linux", {}, False),
+        ("linux", {"DISPLAY": ":0"}, True),
+        ("linux", {"WAYLAND_DISPLAY": "wayland-0"}, True),
+        ("darwin", {}, True),
+        ("darwin", {"SSH_CONNECTION": "x"}, False),
+        ("win32", {}, True),
+    ],
+)
+def test_a_browser_opens_only_where_someone_sees_it(
+    platform: str, variables: dict[str, str], expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.platform", platform)
+    monkeypatch.setattr(os, "environ", variables)
+    assert app.can_open_browser() is expected
