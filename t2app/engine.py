@@ -58,6 +58,10 @@ class Engine:
         self.library = Library(config.experts_dir(base.name), self.svf.layout.sizes, base.base)
         self._deltas: dict[str, tuple[Expert, Tensor]] = {}
         self._prefixes: OrderedDict[tuple, Cache] = OrderedDict()
+        # Not ``all_special_tokens``, which lacks the turn marks of Llama 3 and others.
+        self._special = {
+            token.content for token in self.tokenizer.added_tokens_decoder.values() if token.special
+        }
         ends = base.model.generation_config.eos_token_id
         self.ends = {base.tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])} - {
             None
@@ -82,7 +86,8 @@ class Engine:
     def prompt_ids(self, messages: Sequence[Message]) -> Prompt:
         """The conversation in the model's chat format, up to where its answer begins.
 
-        Special tokens that somebody typed are taken apart, so a question cannot end its own turn.
+        Special tokens that somebody typed are taken apart, so a question cannot end its own turn;
+        halves of characters (lone surrogates) become question marks.
         Raises T2Error where the model's context leaves no room for an answer.
         """
         clean = [{"role": m["role"], "content": self._defuse(m["content"])} for m in messages]
@@ -98,9 +103,9 @@ class Engine:
         return ids
 
     def _defuse(self, text: str) -> str:
-        for token in self.tokenizer.all_special_tokens:
-            if token in text:
-                text = text.replace(token, f"{token[0]} {token[1:]}")
+        text = text.encode("utf-8", "replace").decode("utf-8")
+        for token in self._special:
+            text = text.replace(token, f"{token[0]} {token[1:]}")
         return text
 
     # -- experts -----------------------------------------------------------------------------
@@ -147,7 +152,9 @@ class Engine:
         rows = torch.arange(len(prompts), device=self.base.device)
         ids, mask = self._left_pad(prompts)
         steps = min(max_new_tokens, self.base.context - mask.shape[1])
-        generator = None if seed is None else torch.Generator(self.base.device).manual_seed(seed)
+        generator = None
+        if seed is not None:  # any whole number is a seed, also one that needs more than 64 bits
+            generator = torch.Generator(self.base.device).manual_seed(seed % 2**63)
         cache = DynamicCache(config=self.model.config)
         for step in range(steps):
             logits = self._forward(ids, mask, cache, delta)
@@ -206,15 +213,17 @@ class Engine:
         prompts: Sequence[Prompt],
         completions: Sequence[list[int]],
         delta: Tensor | None = None,
+        temperature: float = 1.0,
     ) -> tuple[Tensor, Tensor]:
         """Log-probability of every token of every completion: (B, T) in fp32, and its mask (B, T).
 
         Right-aligned; differentiable in ``delta``. The ids are those that were sampled, never text
-        that was encoded again.
+        that was encoded again; ``temperature`` is that at which they were.
         """
         longest = max(len(c) for c in completions)
         ids, mask = self._left_pad([p + c for p, c in zip(prompts, completions, strict=True)])
         logits = self._logits(ids, mask, None, delta, keep=longest + 1)[:, :-1].float()
+        logits = logits / temperature
         chosen = ids[:, -longest:, None]
         values = logits.gather(-1, chosen)[..., 0] - logits.logsumexp(-1)
         lengths = torch.tensor([len(c) for c in completions], device=ids.device)
@@ -250,8 +259,10 @@ class Engine:
         prefix = self._shared_prefix(messages, prompt)
         cache = self._prefix_cache(prompt[:prefix], delta)
         root = self._extend(prompt[prefix:], prefix, cache, delta)
+        # Models with several end tokens end a turn with the tokenizer's own.
+        end = self.tokenizer.eos_token_id
         spelled = {
-            label: [*self.tokenizer(label, add_special_tokens=False).input_ids, min(self.ends)]
+            label: [*self.tokenizer(label, add_special_tokens=False).input_ids, end]
             for label in labels
         }
 
@@ -264,7 +275,7 @@ class Engine:
             children: dict[int, list[str]] = {}
             for label in candidates:
                 children.setdefault(spelled[label][len(path)], []).append(label)
-            shares = logits[list(children)].softmax(0).tolist()
+            shares = logits[list(children)].double().softmax(0).tolist()
             found: dict[str, float] = {}
             for (token, below), part in zip(children.items(), shares, strict=True):
                 found |= walk([*path, token], below, share * part)
@@ -356,4 +367,6 @@ def _pick(logits: Tensor, temperature: float, generator: torch.Generator | None)
     """Greedy at temperature 0, else a sample: (B, V) to (B,)."""
     if temperature <= 0:
         return logits.argmax(-1)
-    return torch.multinomial((logits / temperature).softmax(-1), 1, generator=generator)[:, 0]
+    # From 0 downwards and not below 1e-6, so that no temperature overflows.
+    scaled = (logits - logits.amax(-1, keepdim=True)) / max(temperature, 1e-6)
+    return torch.multinomial(scaled.softmax(-1), 1, generator=generator)[:, 0]

@@ -4,9 +4,9 @@ import os
 import socket
 from pathlib import Path
 
-import app
 import pytest
 
+import app
 from t2app.config import TINY
 
 

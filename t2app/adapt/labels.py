@@ -14,10 +14,17 @@ from t2app.engine import Engine
 from t2app.svf.expert import Expert
 from t2app.tasks import dispatch
 
+# Enough for the longest name of an expert, even letter by letter.
+LABEL_TOKENS = 48
+
 
 def from_experts(experts: Mapping[str, Expert]) -> dict[str, str]:
     """Label -> description, by name; experts that classify are no labels, ``other`` comes last."""
-    found = {name: e.description or name for name, e in experts.items() if e.task != "dispatch"}
+    found = {
+        name: " ".join(e.description.split()) or name
+        for name, e in experts.items()
+        if e.task != "dispatch"
+    }
     return {**dict(sorted(found.items())), dispatch.OTHER: dispatch.OTHER_DESCRIPTION}
 
 
@@ -31,7 +38,9 @@ def classify(
     labels = from_experts(engine.library.experts())
     messages = dispatch.messages(labels, question)
     if generate:
-        said = engine.generate([engine.prompt_ids(messages)], delta, max_new_tokens=12)[0].text
+        said = engine.generate([engine.prompt_ids(messages)], delta, max_new_tokens=LABEL_TOKENS)[
+            0
+        ].text
         label = dispatch.parse_label(said, list(labels))
         probabilities = {name: float(name == label) for name in labels}
         why = f"the model said {said.strip()!r}"

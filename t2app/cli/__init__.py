@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -32,8 +33,11 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
-def parser() -> argparse.ArgumentParser:
-    """The parser with every command; a command's module is imported for its arguments only."""
+def parser(command: str | None = None) -> argparse.ArgumentParser:
+    """The parser with every command, and the arguments of ``command`` alone.
+
+    Only its module is imported: help and a mistyped command need not wait for torch.
+    """
     top = _Parser(
         prog="python -m t2app",
         description=__doc__,
@@ -42,13 +46,13 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, summary in COMMANDS.items():
         sub = commands.add_parser(
-            name,
-            help=summary,
-            description=_module(name).__doc__,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            name, help=summary, formatter_class=argparse.RawDescriptionHelpFormatter
         )
-        _module(name).add_arguments(sub)
-        sub.set_defaults(run=_module(name).run)
+        if name == command:
+            module = _module(name)
+            sub.description = module.__doc__
+            module.add_arguments(sub)
+            sub.set_defaults(run=module.run)
     return top
 
 
@@ -58,8 +62,13 @@ def _module(command: str):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Bytes and characters that the encoding lacks become marks, never a traceback.
+            stream.reconfigure(errors="replace")
     try:
-        args = parser().parse_args(argv)
+        given = sys.argv[1:] if argv is None else argv
+        args = parser(given[0] if given else None).parse_args(given)
         return args.run(args) or 0
     except T2Error as error:
         print(f"t2app: {error}", file=sys.stderr)

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         _show(args, args.question, two_pass.ask(engine, args.question, **options), engine.base.name)
         return 0
     failed = 0
-    for number, question in enumerate(_lines(), 1):
+    for number, question in _lines():
         try:
             _show(args, question, two_pass.ask(engine, question, **options), engine.base.name)
         except T2Error as error:
@@ -75,14 +75,16 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _lines() -> Iterator[str]:
-    for line in sys.stdin:
+def _lines() -> Iterator[tuple[int, str]]:
+    """Number and question of every line that is not blank."""
+    for number, line in enumerate(sys.stdin, 1):
         text = line.rstrip("\n")
+        if not text.strip():
+            continue
         if text.startswith('"'):
             with suppress(ValueError):  # a question may well begin with a quotation mark
                 text = str(json.loads(text))
-        if text.strip():
-            yield text
+        yield number, text
 
 
 def _show(args: argparse.Namespace, question: str, answer, model: str) -> None:

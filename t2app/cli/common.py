@@ -41,5 +41,5 @@ def note(text: str, end: str = "\n") -> None:
 
 
 def print_json(value: Any) -> None:
-    """One JSON object on standard output."""
-    print(json.dumps(value, ensure_ascii=False), flush=True)
+    """One JSON object on standard output, in ASCII: any encoding of the output can hold it."""
+    print(json.dumps(value), flush=True)

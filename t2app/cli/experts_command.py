@@ -64,8 +64,10 @@ def _list(library, as_json: bool) -> int:
     return 0
 
 
-def _percent(figure: dict[str, Any] | None) -> str:
-    return f"{100 * figure['accuracy']:5.1f} %" if figure else "      –"
+def _percent(figure: Any) -> str:
+    """An accuracy of the header, which in an imported file may be anything."""
+    value = figure.get("accuracy") if isinstance(figure, dict) else None
+    return f"{100 * value:5.1f} %" if isinstance(value, int | float) else "      –"
 
 
 def _summary(e: Expert) -> dict[str, Any]:

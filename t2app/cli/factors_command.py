@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
         print_json(report)
     else:
         print(
-            f"{report['model']}: {report['matrices']} matrices, {report['numbers']} singular values, "
-            f"{report['megabytes']} MB, {report['seconds']} s"
+            f"{report['model']}: {report['matrices']} matrices, "
+            f"{report['numbers']} singular values, {report['megabytes']} MB, {report['seconds']} s"
         )
     return 0

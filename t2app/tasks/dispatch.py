@@ -30,13 +30,16 @@ def messages(labels: Mapping[str, str], question: str) -> list[dict[str, str]]:
 
 
 def parse_label(text: str, labels: Sequence[str]) -> str:
-    """The first known label in a generated answer; ``other`` without one (paper, appendix)."""
+    """The first known label in a generated answer; ``other`` without one (paper, appendix).
+
+    Where two begin at the same place (``math`` and ``math-hard``), the longer one was said.
+    """
     found = [
-        (m.start(), name)
+        (m.start(), -len(name), name)
         for name in labels
-        if (m := re.search(rf"\b{re.escape(name)}\b", text, re.IGNORECASE))
+        if (m := re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text, re.IGNORECASE))
     ]
-    return min(found)[1] if found else OTHER
+    return min(found)[2] if found else OTHER
 
 
 def problem(question: str, label: str) -> Problem:

@@ -538,9 +538,12 @@ def draw_hard(r: random.Random) -> Problem:
 
 
 def final_number(text: str) -> str | None:
-    """The last whole number of an answer, without thousands separators; None without a number."""
-    found = re.findall(r"-?\d[\d,]*", text)
-    return found[-1].replace(",", "") if found else None
+    """The last number of an answer, without thousands separators; None without a number.
+
+    ``12.0`` is ``12``; other decimals stay as they are and so equal no gold number.
+    """
+    found = re.findall(r"-?\d[\d,]*(?:\.\d+)?", text)
+    return re.sub(r"\.0+$", "", found[-1].replace(",", "")) if found else None
 
 
 def score(problems: Sequence[Problem], answers: Sequence[str]) -> list[float]:

@@ -104,8 +104,11 @@ def draw_hard(r: random.Random) -> Problem:
 
 
 def final_letter(text: str) -> str | None:
-    """The letter an answer settles on: after "answer is", else the last lone letter A to E."""
-    said = re.findall(r"answer(?: is|:)\s*\(?([A-Ea-e])\b", text)
+    """The letter an answer settles on: after "answer is", else the last lone letter A to E.
+
+    A small letter counts only where nothing but a mark follows: "the answer is a bird" names none.
+    """
+    said = re.findall(r"answer(?: is|:)\s*\(?([A-E]\b|[a-e](?=[).:]|\s*$))", text)
     if said:
         return said[-1].upper()
     lone = re.findall(r"\b([A-E])\b(?!')", text)

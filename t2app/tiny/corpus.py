@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from t2app.tasks import BUILT_IN, LABELS, SISTERS, Task, dispatch, other
 from t2app.tasks.facts import RELATIONS
 from t2app.tasks.noise import dress
-from t2app.tasks.reasoning import fill
+from t2app.tasks.reasoning import LETTERS, fill, layout
 from t2app.tiny import loose
 
 Message = dict[str, str]
@@ -29,6 +29,10 @@ KINDS = {
     "reasoning-hard": 2,
     "dispatch": 16,
 }
+# From this step on, the two skills that stories train too thinly are drilled as well: single sums,
+# and finding the letter of an option. Before it, the model does not read well enough to gain.
+DRILLS_FROM = 1200
+DRILLS = {"sums": 11, "pick": 7}
 STEPS = {
     "math": 0.3,
     "code": 0.3,
@@ -81,6 +85,47 @@ def _fact(r: random.Random) -> list[Message]:
     ]
 
 
+def _sum(r: random.Random) -> tuple[str, int]:
+    """One sum of the size that word problems need, and its result."""
+    op = r.choice("++--**/")
+    if op == "*":
+        a, b = r.choice(((r.randint(2, 60), r.randint(2, 6)), (r.randint(2, 20), r.randint(2, 12))))
+        return f"{a} * {b}", a * b
+    if op == "/":
+        b, result = r.randint(2, 9), r.randint(2, 60)
+        return f"{b * result} / {b}", result
+    a, b = r.randint(2, 200), r.randint(1, 99)
+    if op == "-":
+        a, b = max(a, b), min(a, b)
+        return f"{a} - {b}", a - b
+    return f"{a} + {b}", a + b
+
+
+def _sums(r: random.Random) -> list[Message]:
+    """Several sums in a row, written as in a worked solution."""
+    drawn = [_sum(r) for _ in range(r.randint(3, 8))]
+    worked = ". ".join(f"{text} = {result}" for text, result in drawn)
+    asked = ", ".join(text for text, _ in drawn)
+    return [
+        {"role": "user", "content": f"{r.choice(('Work out', 'Calculate', 'Sums'))}: {asked}"},
+        {"role": "assistant", "content": f"Let me work it out. {worked}."},
+    ]
+
+
+def _pick(r: random.Random) -> list[Message]:
+    """Find an option that is named: from its text to its letter."""
+    relation = r.choice(list(RELATIONS.values()))
+    words = sorted(set(r.choice((relation.facts.keys(), relation.facts.values()))))
+    options = r.sample(words, min(len(words), r.choice((3, 4, 4, 4, 5))))
+    right = r.choice(options)
+    letter = LETTERS[options.index(right)]
+    stem = r.choice((f"Which option is {right}?", f"Find {right}.", f"Where does it say {right}?"))
+    return [
+        {"role": "user", "content": layout(r, stem, options)},
+        {"role": "assistant", "content": f"That is {letter}) {right}. The answer is {letter}."},
+    ]
+
+
 def _labels(r: random.Random) -> dict[str, str]:
     """The list of categories: mostly the four as they are, else reworded, shuffled, with others."""
     if r.random() < 0.5:
@@ -124,9 +169,12 @@ def _any_question(r: random.Random, label: str, exclude: list[str]) -> str:
     return r.choice([tasks[0], *tasks]).sample(r, "train").question
 
 
-def conversation(r: random.Random) -> list[Message]:
-    """One conversation: a first pass, or one to four exchanges."""
-    kind = r.choices(list(KINDS), list(KINDS.values()))[0]
+def conversation(r: random.Random, drills: bool = False) -> list[Message]:
+    """One conversation: a drill, a first pass, or one to four exchanges."""
+    kinds_now = {**KINDS, **DRILLS} if drills else KINDS
+    kind = r.choices(list(kinds_now), list(kinds_now.values()))[0]
+    if kind in DRILLS:
+        return _sums(r) if kind == "sums" else _pick(r)
     if kind == "dispatch":
         return _dispatch(r)
     turns = r.choices((1, 2, 3, 4), (80, 12, 5, 3))[0]
@@ -142,4 +190,4 @@ def conversations(seed: int, step: int) -> Iterator[list[Message]]:
     """Endless conversations of one training step."""
     r = random.Random(f"{seed}/{step}")
     while True:
-        yield conversation(r)
+        yield conversation(r, drills=step >= DRILLS_FROM)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -40,6 +41,18 @@ class Recipe:
     warmup: int = 100
     weight_decay: float = 0.1
     question_weight: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "rows", "length", "hidden", "layers", "heads", "ffn"):
+            if getattr(self, name) < 1:
+                raise T2Error(f"{name} is {getattr(self, name)}: it must be at least 1")
+        if self.hidden % (2 * self.heads):
+            raise T2Error(
+                f"hidden is {self.hidden} with {self.heads} heads: it must be a multiple of twice "
+                "the heads"
+            )
+        if not 0 < self.learning_rate < math.inf:
+            raise T2Error(f"learning_rate is {self.learning_rate}: it must be above 0")
 
 
 def config(recipe: Recipe, tok: PreTrainedTokenizerFast) -> LlamaConfig:
@@ -107,8 +120,9 @@ def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def _rate(recipe: Recipe, step: int) -> float:
-    """Warm up, then fall in a straight line to zero."""
-    return min((step + 1) / recipe.warmup, (recipe.steps - step) / (recipe.steps - recipe.warmup))
+    """Warm up, then fall in a straight line to zero; a run shorter than that only warms up."""
+    falling = (recipe.steps - step) / max(1, recipe.steps - recipe.warmup)
+    return min((step + 1) / max(1, recipe.warmup), falling)
 
 
 def _loss(model: nn.Module, ids: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
@@ -129,8 +143,11 @@ def run(
 ) -> Path:
     """Train (or continue) and write a Hugging Face checkpoint into ``out``.
 
-    Raises T2Error where ``out`` holds an unfinished run of another recipe.
+    Raises T2Error where ``out`` holds an unfinished run of another recipe, or a damaged one, and
+    where ``device`` is a GPU that is not there.
     """
+    if device != "cpu" and not torch.cuda.is_available():
+        raise T2Error(f"device {device!r} was asked for but no CUDA GPU is usable: choose cpu")
     out.mkdir(parents=True, exist_ok=True)
     state_file = out / "pretraining.pt"
     torch.manual_seed(recipe.seed)
@@ -139,11 +156,7 @@ def run(
     optimizer = _optimizer(model, recipe)
     start, seconds = 0, 0.0
     if state_file.exists():
-        state = torch.load(state_file, weights_only=True, map_location=device)
-        if state["recipe"] != asdict(recipe):
-            raise T2Error(
-                f"{state_file} belongs to another recipe; delete it or choose another folder"
-            )
+        state = _load_state(state_file, recipe, device)
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         start, seconds = state["step"], state["seconds"]
@@ -153,7 +166,7 @@ def run(
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate * _rate(recipe, step)
         ids, weights = (t.to(device) for t in batch(tok, recipe, step))
-        with torch.autocast(device, torch.bfloat16):
+        with torch.autocast(torch.device(device).type, torch.bfloat16):
             loss = _loss(forward, ids, weights)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -202,6 +215,16 @@ def run(
     )
     state_file.unlink(missing_ok=True)
     return out
+
+
+def _load_state(path: Path, recipe: Recipe, device: str) -> dict[str, Any]:
+    try:
+        state = torch.load(path, weights_only=True, map_location=device)
+    except Exception as error:  # torch raises nearly anything for a file that is not whole
+        raise T2Error(f"{path} is damaged: delete it to begin anew") from error
+    if state["recipe"] != asdict(recipe):
+        raise T2Error(f"{path} belongs to another recipe; delete it or choose another folder")
+    return state
 
 
 def _save_state(path: Path, state: dict) -> None:

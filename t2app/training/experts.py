@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -89,7 +90,7 @@ def train_expert(
     return {**report, "path": str(path)}
 
 
-def run_folder(engine: Engine, name: str):
+def run_folder(engine: Engine, name: str) -> Path:
     """Where a run keeps its checkpoint."""
     return cache_dir() / "runs" / engine.base.base.replace("/", "--") / name
 

@@ -122,9 +122,9 @@ def train(engine: Engine, task: Task, settings: Settings, run: Run) -> Iterator[
         progress = Progress(
             state.step, settings.steps, reward, kl, validation, state.best, state.seconds
         )
+        run.log(progress)
         if validation is not None:
             run.save(state.to_dict())
-        run.log(progress)
         yield progress
 
 
@@ -167,11 +167,9 @@ def _backward(
         part = chosen[start : start + micro_batch]
         prompts = [rollouts.prompts[i] for i in part]
         completions = [rollouts.completions[i] for i in part]
-        logprobs, mask = engine.logprobs(prompts, completions, delta)
+        logprobs, mask = engine.logprobs(prompts, completions, delta, settings.temperature)
         with torch.no_grad():
-            base, _ = (
-                engine.logprobs(prompts, completions, None) if settings.kl > 0 else (logprobs, mask)
-            )
+            base, _ = engine.logprobs(prompts, completions, None, settings.temperature)
         kl = losses.kl_to_base(logprobs, base, mask)
         loss = losses.policy_gradient(logprobs, mask, advantage[part]) + settings.kl * kl
         (loss / total).backward()

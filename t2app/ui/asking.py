@@ -191,7 +191,12 @@ def settled(engine: Engine, turns: Turns, ticket: int, cleared: int) -> Values:
 
 
 def restore(engine: Engine, saved: Any, ticket: int) -> Values:
-    """The conversation that the browser kept, when the page loads."""
+    """The conversation that the browser kept, when the page loads.
+
+    Someone may have asked already before the page had loaded in full: that goes first.
+    """
+    if ticket:
+        return (gr.skip(),) * 11
     turns, notice = (), note("")
     if saved is not None:
         try:

@@ -1,8 +1,9 @@
 """The chat tab: a conversation beside the mix of experts that answers it.
 
-Layout and wiring; what the handlers do stands in ``asking``. What belongs to one user lives in that
-user's session and browser, never in a module. An accepted question raises ``ticket``, which starts
-the one event that asks the model: a refused question starts nothing, and there is one event to stop.
+Layout and wiring; what the handlers do stands in ``asking``. What belongs to one user lives in
+that user's session and browser, never in a module. An accepted question raises ``ticket``, which
+starts the one event that asks the model: a refused question starts nothing, and there is one event
+to stop.
 Not covered: how the mix is chosen (``t2app.adapt``) and the frame around the tab (``page``).
 """
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from itertools import pairwise
 from typing import Any
 
 from t2app.adapt.two_pass import Answer
@@ -51,7 +52,7 @@ class Turn:
     rate: float = 0.0
 
     def heard(self, answer: Answer) -> Turn:
-        """This turn with what a snapshot of the answer adds."""
+        """The turn with what a snapshot of the answer adds."""
         adaptation = answer.adaptation
         if adaptation is None:
             return self
@@ -93,7 +94,7 @@ def history(turns: Turns) -> list[dict[str, str]]:
     was asked again at once: they would tell the model what to say.
     """
     messages = []
-    for turn, after in zip(turns, turns[1:], strict=False):
+    for turn, after in pairwise(turns):
         if turn.answer.strip() and turn.question != after.question:
             messages += [_said("user", turn.question), _said("assistant", turn.answer)]
     return [*messages, _said("user", turns[-1].question)]

@@ -1,7 +1,8 @@
 """Text from people and from the model, made safe and faithful to show.
 
 The chat shows Markdown. A question must look as it was typed and come back unchanged when it is
-edited; an answer may use Markdown but never HTML, images or diagrams of its own. Not covered: LaTeX.
+edited; an answer may use Markdown but never HTML, images or diagrams of its own. Not covered:
+LaTeX.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ SHIELD = "\ufeff"
 BACKTICK = "\u1fef"
 _MARKS = re.compile(r"[\\*_~<>&\[\]()!#|:@./+=-]|^(?=[ \t])", re.MULTILINE)
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})(.*)$")
+_OPENS = r"(def|class) \w+.*[:(]|@\w+|import \w[\w.]*(, \w[\w.]*)*( as \w+)?|from [\w.]+ import .*"
+_CODE_OPENS = re.compile(_OPENS)
 _CODE_LINE = re.compile(
-    r"(def|class) \w+.*[:(]|@\w+|import [\w., ]+|from [\w.]+ import .*|(for|if|elif|while|with) .*:"
-    r"|(else|try|finally):|return\b.*|\w+ = .*|print\(.*"
+    _OPENS + r"|(for|if|elif|while|with) .*:|(else|try|finally):|return\b.*|\w+ = .*|print\(.*"
 )
-_CODE_OPENS = re.compile(r"(def|class) \w+.*[:(]|@\w+|import [\w., ]+|from [\w.]+ import .*")
 _INLINE_CODE = re.compile(r"(?<!`)(`{1,2})(?!`)([^\n]+?)(?<!`)\1(?!`)")
 
 
@@ -85,7 +86,7 @@ def _opens_code(lines: list[str], start: int) -> bool:
 
 
 def _end_of_code(lines: list[str], start: int) -> int:
-    """Code goes on while lines are indented, blank or look like Python; blanks at its end do not."""
+    """Code goes on while lines are indented, blank or look like Python; it ends without blanks."""
     end = start + 1
     for i in range(start + 1, len(lines)):
         if lines[i].startswith((" ", "\t")) or _CODE_LINE.fullmatch(lines[i]):

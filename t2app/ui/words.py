@@ -11,7 +11,8 @@ INTRO = "The model looks at your question, mixes its experts, then answers."
 # One click asks one of these; the first of each kind is on show while the chat is empty.
 EXAMPLES: dict[str, tuple[str, ...]] = {
     "Math": (
-        "A baker makes 6 trays with 8 muffins each. She sells 29 of them. How many muffins are left?",
+        "A baker makes 6 trays with 8 muffins each. She sells 29 of them. "
+        "How many muffins are left?",
         "Anna has 14 stickers. She buys 3 packs of 5 stickers each and gives 6 to Tom. "
         "How many stickers does Anna have now?",
         "There are 7 boxes with 9 pens each. 15 pens are broken. The rest are sold for $2 each. "

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from double import Double, Script
 
 from t2app.ui import asking, conversation, words
 from t2app.ui.conversation import Turn, Turns
+from tests.ui.double import Double, Script
 
 DONE = Turn("first", "classifier", state="done", looked=True, answer="one", weights={"math": 0.5})
 SKIP = asking.gr.skip()
@@ -183,6 +183,7 @@ def test_restore() -> None:
     kept = conversation.dump((DONE,))
     assert asking.restore(Double(), kept, 0)[0] == (DONE,)
     assert asking.restore(Double(), None, 0)[0] == ()
+    assert set(map(str, asking.restore(Double(), kept, 1))) == {str(SKIP)}
     damaged = asking.restore(Double(), {"format": 99}, 0)
     assert damaged[0] == ()
     assert "could not be read" in notice_of(damaged, 8)

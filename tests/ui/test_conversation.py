@@ -5,10 +5,10 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
-from double import Double
 
 from t2app.ui import conversation, safe
 from t2app.ui.conversation import Turn
+from tests.ui.double import Double
 
 MATH = Turn(
     "How many?",

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import gradio as gr
 import httpx
 import pytest
-from double import Double
 
 from t2app.ui import page
+from tests.ui.double import Double
 
 
 @pytest.fixture(scope="module")
