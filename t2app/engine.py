@@ -90,17 +90,28 @@ class Engine:
         halves of characters (lone surrogates) become question marks.
         Raises T2Error where the model's context leaves no room for an answer.
         """
-        clean = [{"role": m["role"], "content": self._defuse(m["content"])} for m in messages]
-        ids = self.tokenizer.apply_chat_template(
-            clean, add_generation_prompt=True, return_dict=True
-        )["input_ids"]
-        most = self.base.context - ROOM_FOR_ANSWER
-        if len(ids) > most:
+        ids = self._chat_ids(messages)
+        if len(ids) > self.longest_prompt:
             raise T2Error(
                 f"the question is too long: {len(ids):,} tokens, and {self.base.name} reads at "
-                f"most {most:,}; shorten it"
+                f"most {self.longest_prompt:,}; shorten it"
             )
         return ids
+
+    @property
+    def longest_prompt(self) -> int:
+        """The most tokens that a conversation may have."""
+        return self.base.context - ROOM_FOR_ANSWER
+
+    def count_tokens(self, messages: Sequence[Message]) -> int:
+        """Tokens of a conversation in the model's chat format, however long."""
+        return len(self._chat_ids(messages))
+
+    def _chat_ids(self, messages: Sequence[Message]) -> Prompt:
+        clean = [{"role": m["role"], "content": self._defuse(m["content"])} for m in messages]
+        return self.tokenizer.apply_chat_template(
+            clean, add_generation_prompt=True, return_dict=True
+        )["input_ids"]
 
     def _defuse(self, text: str) -> str:
         text = text.encode("utf-8", "replace").decode("utf-8")

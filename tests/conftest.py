@@ -7,7 +7,7 @@ import os
 # Before transformers is imported: no test may reach for the network.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,13 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
+
+from t2app.engine import Engine
+from t2app.models import BaseModel
+from t2app.svd.factor import Factor, factor
+from t2app.svd.modules import adapted_modules
+from t2app.svf.expert import Expert
+from t2app.tasks import TASKS
 
 # Matrices of this size are slower on several threads, and results then depend on their number.
 torch.set_num_threads(1)
@@ -105,3 +112,84 @@ def checkpoint(
     build_model().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def small_base() -> BaseModel:
+    """A small random model as ``models.load`` gives it, with room for a first pass."""
+    tokenizer = build_tokenizer()
+    tokenizer.pad_token, tokenizer.padding_side = tokenizer.eos_token, "left"
+    return BaseModel(
+        # Untied: a random model with tied embeddings says the same token over and over.
+        model=build_model(max_position_embeddings=1024, tie_word_embeddings=False),
+        tokenizer=tokenizer,
+        name="small",
+        base="small@0123456789ab",
+        device=torch.device("cpu"),
+        precision="float32",
+        context=1024,
+        folder=Path("small"),
+    )
+
+
+@pytest.fixture(scope="session")
+def small_factors(small_base: BaseModel) -> dict[str, Factor]:
+    """The factors of ``small_base``."""
+    modules = adapted_modules(small_base.model)
+    return {name: factor(module.weight) for name, module in modules.items()}
+
+
+def random_expert(engine: Engine, name: str, seed: int = 0, task: str | None = None) -> Expert:
+    """An expert with random vectors, described as if it had been trained on a built-in task."""
+    generator = torch.Generator().manual_seed(seed)
+    sizes = engine.svf.layout.sizes
+    z = {key: 1 + 0.5 * torch.randn(size, generator=generator) for key, size in sizes.items()}
+    task = name if task is None else task
+    description = TASKS[task].description if task in TASKS else f"questions about {name}"
+    header = {"base": engine.base.base, "task": task, "description": description}
+    return Expert(name, z, header)
+
+
+@pytest.fixture
+def empty_engine(
+    small_base: BaseModel,
+    small_factors: dict[str, Factor],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Engine]:
+    """An engine on a small random model, without experts, in a folder of its own."""
+    monkeypatch.setenv("T2APP_EXPERTS", str(tmp_path / "experts"))
+    engine = Engine(small_base, small_factors)
+    yield engine
+    engine.svf.remove()
+
+
+@pytest.fixture
+def engine(empty_engine: Engine) -> Engine:
+    """An engine on a small random model, with a random expert of each built-in kind."""
+    for seed, name in enumerate(("code", "dispatch", "math", "reasoning")):
+        empty_engine.library.add(random_expert(empty_engine, name, seed))
+    return empty_engine
+
+
+@pytest.fixture
+def make_expert(empty_engine: Engine) -> Callable[..., Expert]:
+    """``make_expert(name, seed=0, task=name)``: a random expert that fits ``engine``."""
+
+    def make(name: str, seed: int = 0, task: str | None = None) -> Expert:
+        return random_expert(empty_engine, name, seed, task)
+
+    return make
+
+
+@pytest.fixture
+def passes(empty_engine: Engine) -> Iterator[list[tuple[int, ...]]]:
+    """The shape of the input of every forward pass so far."""
+    shapes: list[tuple[int, ...]] = []
+
+    def note(module: torch.nn.Module, args: tuple, kwargs: dict) -> None:
+        shapes.append(tuple(kwargs["input_ids"].shape))
+
+    handle = empty_engine.model.register_forward_pre_hook(note, with_kwargs=True)
+    yield shapes
+    handle.remove()

@@ -23,6 +23,7 @@ LEVELS = (
     {"engine"},
     {
         "tasks",
+        "data",
         "adapt",
         "training",
         "evaluation",

@@ -28,6 +28,8 @@ NOT_TEXT = (
     (b"\xff\xd8\xff", "a picture"),
     (b"SQLite format 3", "a database"),
 )
+# Python's own, for host names and source code.
+NOT_FOR_FILES = ("idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "utf-7")
 REMEDY = "open it where it was made and save it as CSV (UTF-8)"
 _CONTROL = bytes(b for b in range(32) if b not in b"\t\n\v\f\r\x1a\x1b\0")
 _UNDEFINED_IN_CP1252 = b"\x81\x8d\x8f\x90\x9d"
@@ -42,18 +44,26 @@ def decode(data: bytes, name: str, encoding: str | None = None) -> tuple[str, st
     for magic, kind in NOT_TEXT:
         if data.startswith(magic):
             raise T2Error(f"{name} is {kind}, not text: {REMEDY}")
-    chosen = encoding or detect(data)
+    chosen = _known(encoding) if encoding else detect(data)
     try:
         text = data.decode(chosen, "strict" if encoding else "replace")
-    except LookupError as error:
-        raise T2Error(
-            f"{encoding!r} is not an encoding: try utf-8, utf-16, cp1252 or latin-1"
-        ) from error
     except UnicodeError as error:
         raise T2Error(_does_not_fit(data, name, chosen, error)) from error
     text = text.removeprefix("\ufeff")
     _refuse_binary(text, name)
     return text, chosen
+
+
+def _known(encoding: str) -> str:
+    """The encoding by the name it has in Python; T2Error where that is none of a text file."""
+    try:
+        found = codecs.lookup(encoding.strip()).name
+        "a".encode(found)  # a LookupError for codecs like base64, which are not for text
+    except (LookupError, ValueError):
+        found = None
+    if found is None or found in NOT_FOR_FILES:
+        raise T2Error(f"{encoding!r} is not an encoding: try utf-8, utf-16, cp1252 or latin-1")
+    return found
 
 
 def detect(data: bytes) -> str:
@@ -97,7 +107,7 @@ def _does_not_fit(data: bytes, name: str, encoding: str, error: UnicodeError) ->
     where = ""
     if isinstance(error, UnicodeDecodeError):
         line = data.count(b"\n", 0, error.start) + 1
-        where = f": byte {data[error.start] :#04x} in line {line} does not fit"
+        where = f": byte {data[error.start]:#04x} in line {line} does not fit"
     return f"{name} is not {encoding}{where}; try {detect(data)}"
 
 

@@ -36,15 +36,15 @@ def plain(name: str) -> str:
 def role_rank(name: str, role: str) -> int | None:
     """How well a name fits a role (0 is best); None where it does not.
 
-    The whole name counts first, then any word of it, unless a word like ``id`` says that the column
-    is about something else.
+    The whole name counts first; for question and answer then any word of it, unless a word like
+    ``id`` says that the column is about something else.
     """
     text = plain(name)
     known = NAMES[role]
     if text in known:
         return known.index(text)
     words = text.split()
-    if _NOT_A_ROLE & set(words):
+    if role not in ("question", "answer") or _NOT_A_ROLE & set(words):
         return None
     ranks = [known.index(word) for word in words if word in known]
     return len(known) + min(ranks) if ranks else None
@@ -61,5 +61,4 @@ def option_letter(name: str) -> str | None:
 
 def is_known(name: str) -> bool:
     """Whether any role goes by this whole name."""
-    text = plain(name)
-    return option_letter(name) is not None or any(text in known for known in NAMES.values())
+    return any(plain(name) in known for known in NAMES.values())

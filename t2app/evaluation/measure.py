@@ -43,7 +43,7 @@ class Accuracy:
 
 def prompts_for(engine: Engine, task: Task, problems: Sequence[Problem]) -> list[Prompt]:
     """Token ids of the problems' questions."""
-    return [engine.prompt_ids(task.messages(p.question)) for p in problems]
+    return [engine.prompt_ids(task.messages(p)) for p in problems]
 
 
 def answers(

@@ -9,23 +9,48 @@ from t2app.tasks.base import Problem, Split, Task, split_of
 from t2app.tasks.noise import dress
 
 BUILT_IN: dict[str, Task] = {
-    "math": Task("math", "word problems and calculations with numbers", math.draw, math.score, 96),
-    "code": Task("code", "writing or completing a program function", code.draw, code.score, 160),
+    "math": Task(
+        "math",
+        "word problems and calculations with numbers",
+        math.draw,
+        math.score,
+        96,
+        reward="numeric",
+    ),
+    "code": Task(
+        "code",
+        "writing or completing a program function",
+        code.draw,
+        code.score,
+        160,
+        reward="code",
+    ),
     "reasoning": Task(
         "reasoning",
         "multiple choice questions with options A B C D",
         reasoning.draw,
         reasoning.score,
         96,
+        reward="choice",
     ),
     "other": Task("other", dispatch.OTHER_DESCRIPTION, other.draw, other.score, 96),
 }
 SISTERS: dict[str, Task] = {
     "math-hard": Task(
-        "math-hard", "unknowns, percentages, two persons", math.draw_hard, math.score, 96
+        "math-hard",
+        "unknowns, percentages, two persons",
+        math.draw_hard,
+        math.score,
+        96,
+        reward="numeric",
     ),
     "code-hard": Task(
-        "code-hard", "completing a signature with a docstring", code.draw_hard, code.score, 200
+        "code-hard",
+        "completing a signature with a docstring",
+        code.draw_hard,
+        code.score,
+        200,
+        reward="code",
     ),
     "reasoning-hard": Task(
         "reasoning-hard",
@@ -33,6 +58,7 @@ SISTERS: dict[str, Task] = {
         reasoning.draw_hard,
         reasoning.score,
         96,
+        reward="choice",
     ),
 }
 KIND_OF = {name: name.removesuffix("-hard") for name in (*BUILT_IN, *SISTERS)}

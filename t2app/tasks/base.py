@@ -1,7 +1,7 @@
 """What a task is: fresh problems with two correct answer styles, and a score.
 
 Problems are split by a hash of their question, so a test problem can never have been trained on,
-whatever seed drew it.
+whatever seed drew it. Tasks made of the rows of a file have their own split (``data.task``).
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ class Problem:
     """One question with what is needed to judge an answer.
 
     ``fast`` answers at once, ``steps`` works the answer out; both are correct. ``gold`` is what
-    ``Task.score`` compares with; ``hidden`` holds inputs and expected outputs of code problems.
+    ``Task.score`` compares with; ``hidden`` holds inputs and expected outputs of code problems, or
+    the options (letter, text) of a choice. ``system`` replaces the task's system prompt.
     """
 
     task: str
@@ -29,11 +30,29 @@ class Problem:
     fast: str
     steps: str
     hidden: tuple[tuple[Any, Any], ...] = ()
+    system: str | None = None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The file that a task's problems come from, as an expert's header records it.
+
+    ``rows`` counts those of each split and the rejected ones; ``reading`` says how the file was
+    read: columns, encoding and the like.
+    """
+
+    file: str
+    sha256: str
+    rows: dict[str, int]
+    reading: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Task:
-    """A kind of problem: how to draw one, how to score answers to many (each 0.0 to 1.0)."""
+    """A kind of problem: how to draw one, how to score answers to many (each 0.0 to 1.0).
+
+    ``reward`` names the way of scoring. ``dataset`` is None where problems are generated.
+    """
 
     name: str
     description: str
@@ -41,6 +60,8 @@ class Task:
     score: Callable[[Sequence[Problem], Sequence[str]], list[float]]
     max_new_tokens: int = 128
     system: str | None = None
+    reward: str = "exact"
+    dataset: Dataset | None = None
 
     def sample(self, rng: random.Random, split: Split) -> Problem:
         """Draw problems until one falls into the split."""
@@ -60,10 +81,11 @@ class Task:
                 break
         return list(found.values())
 
-    def messages(self, question: str) -> list[dict[str, str]]:
-        """The conversation in which the task asks a question."""
-        system = [{"role": "system", "content": self.system}] if self.system else []
-        return [*system, {"role": "user", "content": question}]
+    def messages(self, problem: Problem) -> list[dict[str, str]]:
+        """The conversation in which the task asks the question of a problem."""
+        prompt = problem.system or self.system
+        system = [{"role": "system", "content": prompt}] if prompt else []
+        return [*system, {"role": "user", "content": problem.question}]
 
 
 def split_of(question: str) -> Split:

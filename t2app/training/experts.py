@@ -27,13 +27,6 @@ from t2app.training.reinforce import Progress, Settings
 from t2app.training.runs import Run
 
 TEST_SEED = "report"
-REWARDS = {
-    "math": "numeric",
-    "code": "code",
-    "reasoning": "choice",
-    "dispatch": "exact",
-    "other": "exact",
-}
 
 
 def train_expert(
@@ -47,7 +40,7 @@ def train_expert(
     phase: Callable[[str], None] = lambda _: None,
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Train an expert with RL on a built-in task and put it into the library; returns its report.
+    """Train an expert with RL on a task and put it into the library; returns its report.
 
     An unfinished run of the same name and settings is continued. Ctrl-C keeps the best so far.
     Accuracies are on ``test`` problems that were neither trained on nor chosen by.
@@ -55,9 +48,7 @@ def train_expert(
     check_name(name)
     if name in engine.library.experts() and not overwrite:
         raise T2Error(f"expert {name!r} exists already: choose another --name, or --overwrite")
-    run = Run(
-        run_folder(engine, name), {"task": task.name, "base": engine.base.base, **asdict(settings)}
-    )
+    run = Run(run_folder(engine, name), _identity(engine, task, settings))
     began = time.perf_counter()
     problems = task.problems("test", test, TEST_SEED)
     phase(f"measuring the base on {len(problems)} problems")
@@ -69,12 +60,8 @@ def train_expert(
     report = {
         "expert": name,
         "objective": "rl",
-        "reward": REWARDS.get(task.name, "exact"),
-        "rows": {
-            "train": settings.steps * settings.prompts,
-            "validation": settings.validation,
-            "rejected": 0,
-        },
+        "reward": task.reward,
+        "rows": _rows(task, settings),
         "before": before.to_dict(),
         "after": after.to_dict(),
         "gain": dict(
@@ -88,6 +75,36 @@ def train_expert(
     path = engine.library.add(expert, overwrite=overwrite)
     run.finish()
     return {**report, "path": str(path)}
+
+
+def _identity(engine: Engine, task: Task, settings: Settings) -> dict[str, Any]:
+    """What a run has to have in common with one that it continues."""
+    return {
+        "task": task.name,
+        "base": engine.base.base,
+        "reward": task.reward,
+        "dataset_sha256": _dataset_sha256(task, settings),
+        "reading": task.dataset.reading if task.dataset else None,
+        **asdict(settings),
+    }
+
+
+def _dataset_sha256(task: Task, settings: Settings) -> str:
+    """Of the file; where problems are generated, of all that decides them."""
+    if task.dataset:
+        return task.dataset.sha256
+    return hashlib.sha256(f"{task.name}/{settings.seed}/{__version__}".encode()).hexdigest()
+
+
+def _rows(task: Task, settings: Settings) -> dict[str, int]:
+    """Rows of the file; where problems are generated, as many as are drawn."""
+    if task.dataset:
+        return dict(task.dataset.rows)
+    return {
+        "train": settings.steps * settings.prompts,
+        "validation": settings.validation,
+        "rejected": 0,
+    }
 
 
 def run_folder(engine: Engine, name: str) -> Path:
@@ -130,9 +147,8 @@ def header(
         "reward": report["reward"],
         "seed": settings.seed,
         "settings": asdict(settings),
-        "dataset_sha256": hashlib.sha256(
-            f"{task.name}/{settings.seed}/{__version__}".encode()
-        ).hexdigest(),
+        "dataset_sha256": _dataset_sha256(task, settings),
+        "reading": task.dataset.reading if task.dataset else None,
         "rows": report["rows"],
         "before": report["before"],
         "after": report["after"],

@@ -139,7 +139,7 @@ def answer(
         with closing(snapshots):
             for count, snapshot in enumerate(_spaced(snapshots)):
                 turn = turn.heard(snapshot)
-                yield _shown((*kept, turn), redraw=count == 0)
+                yield _shown((*kept, turn), first=count == 0)
     except T2Error as error:
         yield _failed(before, turn.question, str(error))
     except Exception as error:  # a defect: the user must get the question back all the same
@@ -157,11 +157,13 @@ def _spaced(snapshots: Iterable[Answer]) -> Iterator[Answer]:
             yield snapshot
 
 
-def _shown(turns: Turns, redraw: bool) -> Values:
+def _shown(turns: Turns, first: bool) -> Values:
+    """An update; the first brings the mix, and keeps the question should the page be reloaded."""
     same = gr.skip()
-    chart, mix = _mix_of(turns) if redraw else (same, same)
+    mix = _mix_of(turns) if first else (same, same)
     notice = same if conversation.busy(turns) else note("")
-    return turns, conversation.messages(turns), chart, mix, notice, same
+    saved = conversation.dump(turns) if first else same
+    return turns, conversation.messages(turns), *mix, notice, same, saved
 
 
 def _failed(before: Turns, question: str, reason: str) -> Values:
@@ -171,6 +173,7 @@ def _failed(before: Turns, question: str, reason: str) -> Values:
         *_mix_of(before),
         note(reason),
         gr.update(value=question),
+        gr.skip(),
     )
 
 
@@ -183,7 +186,7 @@ def settled(engine: Engine, turns: Turns, ticket: int, cleared: int) -> Values:
     notice = note("") if conversation.busy(turns) else gr.skip()
     turns = () if ticket == cleared else conversation.closed(turns)
     return (
-        *_rest(engine, turns, ticket),
+        *_rest(engine, turns),
         notice,
         gr.update(submit_btn=words.ASK, stop_btn=False),
         conversation.dump(turns),
@@ -203,13 +206,14 @@ def restore(engine: Engine, saved: Any, ticket: int) -> Values:
             turns = conversation.load(saved)
         except ValueError:
             notice = note(DAMAGED)
-    return *_rest(engine, turns, ticket), notice, gr.skip(), conversation.dump(turns)
+    return *_rest(engine, turns), notice, gr.skip(), conversation.dump(turns)
 
 
-def _rest(engine: Engine, turns: Turns, ticket: int) -> Values:
+def _rest(engine: Engine, turns: Turns) -> Values:
     """All that depends on the whole conversation, including sliders set to its latest mix."""
     weights = slider_weights(expert_names(engine), turns[-1].weights if turns else {})
-    mixer = {"serial": (ticket, len(turns), time.monotonic()), "weights": weights}
+    # The number makes every mixer a new one: sliders that were moved are drawn anew as well.
+    mixer = {"number": time.monotonic_ns(), "weights": weights}
     return (
         turns,
         conversation.messages(turns),
@@ -246,6 +250,15 @@ def slider_weights(names: Iterable[str], weights: Weights) -> dict[str, float]:
     return {name: int(weights.get(name, 0) * 100 + 1e-6) / 100 for name in names}
 
 
+def refreshed(engine: Engine, hand: Weights) -> Values:
+    """Sliders for the experts there are now, where the old ones stand; nothing if all are known."""
+    names = expert_names(engine)
+    if names == sorted(hand):
+        return gr.skip(), gr.skip(), gr.skip()
+    weights = {name: hand.get(name, 0.0) for name in names}
+    return {"number": time.monotonic_ns(), "weights": weights}, weights, hand_line(weights)
+
+
 def scaled(weights: Weights) -> dict[str, float]:
     """Weights that add up to at most 1: more is shared out in proportion."""
     total = max(1.0, sum(weights.values()))
@@ -260,7 +273,8 @@ def moved(names: list[str], *values: float) -> Values:
 
 def note(text: str) -> Any:
     """An update of the notice above the box; without text it goes away."""
-    body = f'<div class="t2-note" role="alert">{html.escape(text)}</div>' if text else ""
+    line = html.escape(text[:1].upper() + text[1:])
+    body = f'<div class="t2-note" role="alert">{line}</div>' if text else ""
     return gr.update(value=body, visible=bool(text))
 
 

@@ -57,6 +57,7 @@ class Side:
     mix: gr.HTML
     strategy: gr.Radio
     explained: gr.HTML
+    hand: gr.Accordion
     by_hand: gr.HTML
     again: gr.Button
     temperature: gr.Slider
@@ -156,7 +157,7 @@ def _side(session: Session, first: str, context: int) -> Side:
             container=False,
         )
         explained = gr.HTML(asking.explained(first), elem_id="t2-explained")
-    with gr.Accordion("Set the weights by hand", open=False, elem_id="t2-hand"):
+    with gr.Accordion("Set the weights by hand", open=False, elem_id="t2-hand") as hand:
         by_hand = gr.HTML(asking.hand_line({}), render=False)
         _sliders(session, by_hand)
         by_hand.render()
@@ -178,7 +179,7 @@ def _side(session: Session, first: str, context: int) -> Side:
             step=8,
             label="Longest answer, in tokens",
         )
-    return Side(chart, mix, strategy, explained, by_hand, again, temperature, length)
+    return Side(chart, mix, strategy, explained, hand, by_hand, again, temperature, length)
 
 
 def _sliders(session: Session, by_hand: gr.HTML) -> None:
@@ -241,7 +242,7 @@ def _wire_answers(
     answering = session.ticket.change(
         partial(asking.answer, engine, stream),
         [session.turns, session.before, talk.compare, side.temperature, side.length],
-        [*conversation, talk.notice, talk.box],
+        [*conversation, talk.notice, talk.box, session.saved],
         trigger_mode="once",
         concurrency_limit=ANSWERS_AT_ONCE,
         **QUIET,
@@ -250,6 +251,7 @@ def _wire_answers(
     everything = [*conversation, *hand, status, talk.notice, talk.box, session.saved]
     after = [session.turns, session.ticket, session.cleared]
     settle = partial(asking.settled, engine)
+    side.hand.expand(partial(asking.refreshed, engine), session.hand, hand, **AT_ONCE)
     talk.box.stop(None, cancels=[answering], api_visibility="private")
     undone = talk.chatbot.undo(asking.undo, session.turns, [session.turns, talk.box], **AT_ONCE)
     cleared = talk.chatbot.clear(

@@ -174,7 +174,8 @@ def _body(turn: Turn) -> list[str]:
     if turn.base_answer is None:
         return [answer] if answer else []
     base = safe.answer_markdown(turn.base_answer)
-    return [f"**With experts**\n\n{answer}", f"**Base model**\n\n{base}"]
+    side = "With experts" if any(turn.weights.values()) else "Experts off"
+    return [f"**{side}**\n\n{answer}", f"**Base model**\n\n{base}"]
 
 
 def bars(values: Mapping[str, float]) -> str:
@@ -199,12 +200,13 @@ def mix_words(weights: Mapping[str, float]) -> str:
 
 
 def percent(share: float) -> str:
-    """A share in whole percent; never "100 %" or "0 %" for what is not."""
+    """A share in whole percent, unbroken at line ends; never "100 %" or "0 %" for what is not."""
+    number = f"{share * 100:.0f}"
     if 0 < share < 0.01:
-        return "<1 %"
-    if 0.99 < share < 0.9995:
-        return f"{math.floor(share * 1000) / 10:.1f} %"
-    return f"{share * 100:.0f} %"
+        number = "<1"
+    elif 0.99 < share < 0.9995:
+        number = f"{math.floor(share * 1000) / 10:.1f}"
+    return f"{number}\N{NO-BREAK SPACE}%"
 
 
 def seconds(time: float) -> str:

@@ -103,6 +103,7 @@ def test_an_answer_streams_and_says_what_was_asked() -> None:
     assert seen[0][2]["visible"] is True  # the chart comes with the first pass
     assert [values[2] for values in seen[1:]] == [SKIP] * 3
     assert seen[-1][0][-1].state == "done"
+    assert [t.question for t in conversation.load(seen[0][6])] == ["first", "q"]
     messages, settings = double.asked[0]
     assert [m["content"] for m in messages] == ["first", "one", "q"]
     assert settings == {
@@ -142,7 +143,7 @@ def test_an_error_gives_back_conversation_and_question() -> None:
     (values,) = answered(double, (Turn("q", "off"),), before=(DONE,))
     assert values[0] == (DONE,)
     assert values[1] == conversation.messages((DONE,))
-    assert "too long: &lt;shorten&gt; it" in notice_of(values, 4)
+    assert "Too long: &lt;shorten&gt; it" in notice_of(values, 4)
     assert values[5]["value"] == "q"
 
 
@@ -163,7 +164,7 @@ def test_settling_closes_saves_and_sets_the_sliders() -> None:
     turns, _, chart, mix, mixer, hand, _, status, notice, box, saved = values
     assert turns == (DONE,)
     assert chart["visible"] is True
-    assert "math 50 %, base 50 %" in mix
+    assert "math 50\xa0%, base 50\xa0%" in mix
     assert mixer["weights"] == hand == {"code": 0.0, "math": 0.5, "reasoning": 0.0}
     assert "tiny" in status
     assert notice == SKIP
@@ -198,6 +199,16 @@ def test_experts_that_only_sort_get_no_slider() -> None:
     assert asking.first_strategy(double) == "prompt"
 
 
+def test_a_new_expert_gets_a_slider_when_the_sliders_are_opened() -> None:
+    double = Double()
+    hand = {"code": 0.5, "math": 0.0, "reasoning": 0.0}
+    assert asking.refreshed(double, hand) == (SKIP, SKIP, SKIP)
+    double.names = ["code", "poems"]
+    mixer, weights, line = asking.refreshed(double, hand)
+    assert mixer["weights"] == weights == {"code": 0.5, "poems": 0.0}
+    assert "50\xa0%" in line
+
+
 def test_sliders_never_add_up_to_more_than_the_mix() -> None:
     third = 1 / 3
     weights = asking.slider_weights(["a", "b", "c", "new"], {"a": third, "b": third, "c": third})
@@ -208,8 +219,8 @@ def test_sliders_never_add_up_to_more_than_the_mix() -> None:
 @pytest.mark.parametrize(
     ("weights", "expected"),
     [
-        ({}, "The base model gets the rest: 100 %."),
-        ({"a": 0.75}, "The base model gets the rest: 25 %."),
+        ({}, "The base model gets the rest: 100\xa0%."),
+        ({"a": 0.75}, "The base model gets the rest: 25\xa0%."),
         ({"a": 1.0, "b": 1.0}, "Together 2.00, which is more than 1, so they are scaled: "),
     ],
 )

@@ -8,7 +8,7 @@ from t2app.ui import charts
 def test_bars_are_experts_by_name_and_then_the_base() -> None:
     bar = charts.mix_figure({"math": 0.75, "code": 0.05}).data[0]
     assert list(bar.y) == ["code", "math", "base"]
-    assert list(bar.text) == ["5 %", "75 %", "20 %"]
+    assert list(bar.text) == ["5\xa0%", "75\xa0%", "20\xa0%"]
     assert abs(sum(bar.x) - 1) < 1e-9
     assert bar.marker.color[-1] == charts.BASE_COLOUR
 

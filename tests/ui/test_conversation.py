@@ -51,12 +51,12 @@ def test_an_answer_is_heard_snapshot_by_snapshot() -> None:
 
 def test_the_accordion_tells_the_first_pass_and_the_mix() -> None:
     metadata = accordion(MATH)["metadata"]
-    assert metadata["title"] == "**math** · 90 % sure"
-    assert metadata["log"] == "Mix: math 90 %, base 10 % · 12 ms"
+    assert metadata["title"] == "**math** · 90\xa0% sure"
+    assert metadata["log"] == "Mix: math 90\xa0%, base 10\xa0% · 12 ms"
     assert metadata["status"] == "done"
     report = texts(MATH)[1]
-    assert "- math `██████████████` 90 %\n- other `██` 10 %" in report
-    assert "- base `██` 10 %" in report
+    assert "- math `██████████████` 90\xa0%\n- other `██` 10\xa0%" in report
+    assert "- base `██` 10\xa0%" in report
     assert "First pass 12 ms · answer 1.5 s · 30 tokens, 20 a second" in report
 
 
@@ -167,13 +167,13 @@ def test_damaged_storage_is_told_from_a_conversation(value: Any) -> None:
 @pytest.mark.parametrize(
     ("share", "expected"),
     [
-        (0, "0 %"),
-        (0.004, "<1 %"),
-        (0.07, "7 %"),
-        (0.923, "92 %"),
-        (0.997, "99.7 %"),
-        (0.99951, "100 %"),
-        (1, "100 %"),
+        (0, "0\xa0%"),
+        (0.004, "<1\xa0%"),
+        (0.07, "7\xa0%"),
+        (0.923, "92\xa0%"),
+        (0.997, "99.7\xa0%"),
+        (0.99951, "100\xa0%"),
+        (1, "100\xa0%"),
     ],
 )
 def test_percent(share: float, expected: str) -> None:
@@ -183,10 +183,10 @@ def test_percent(share: float, expected: str) -> None:
 @pytest.mark.parametrize(
     ("weights", "expected"),
     [
-        ({}, "base 100 %"),
-        ({"math": 1.0}, "math 100 %"),
-        ({"code": 0.2, "math": 0.5}, "math 50 %, base 30 %, code 20 %"),
-        ({"code": 0.001, "math": 0.5}, "math 50 %, base 50 %"),
+        ({}, "base 100\xa0%"),
+        ({"math": 1.0}, "math 100\xa0%"),
+        ({"code": 0.2, "math": 0.5}, "math 50\xa0%, base 30\xa0%, code 20\xa0%"),
+        ({"code": 0.001, "math": 0.5}, "math 50\xa0%, base 50\xa0%"),
     ],
 )
 def test_mix_words(weights: dict[str, float], expected: str) -> None:

@@ -1,0 +1,366 @@
+"""Check every row of a table before training, and split the ones that can be used.
+
+Rows are rejected with their number and a reason that begins with its kind (``empty cell: …``).
+Rows with the same question, but for case and white space, stay on one side of the split. The split
+depends on the questions and the seed, not on the order of the rows. Not covered: near-duplicates
+that are worded differently.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import get_args
+
+from t2app.data import choices
+from t2app.data.columns import Columns, guess
+from t2app.data.suggest import Suggestion, describe, suggest
+from t2app.data.table import Rejected, Row, Table
+from t2app.errors import T2Error
+from t2app.tasks.base import Split
+from t2app.tasks.rewards import REWARDS, Objective, last_number, normalise
+
+# Tokens of a conversation in the model's own format.
+TokenCounter = Callable[[Sequence[Mapping[str, str]]], int]
+
+AUTO = "auto"
+MIN_ROWS = 10
+TEST_SHARE, MOST_TEST = 0.25, 500
+VALIDATION_SHARE, MOST_VALIDATION = 0.15, 200
+FORMULA = frozenset("=+-@＝＋－＠")
+CHARACTERS_PER_TOKEN = 3  # cautious, where there is no model to count with
+
+
+@dataclass(frozen=True)
+class Example:
+    """A row as the model meets it.
+
+    ``question`` includes context and options; ``gold`` is what the reward compares with (the tests
+    for code); ``answer`` is the cell as it stands in the file.
+    """
+
+    number: int
+    question: str
+    answer: str
+    gold: str
+    options: choices.Options = ()
+    system: str | None = None
+
+    def messages(self) -> list[dict[str, str]]:
+        """The conversation up to where the answer begins."""
+        system = [{"role": "system", "content": self.system}] if self.system else []
+        return [*system, {"role": "user", "content": self.question}]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a table is worth: the rows of each split, the rejected ones, and how it is judged.
+
+    ``problem`` says in one line why it cannot be trained on; None where it can. ``answer_tokens``
+    is the length of the longest answer.
+    """
+
+    table: Table
+    columns: Columns
+    reward: str
+    objective: Objective
+    why: str
+    seed: int
+    splits: Mapping[Split, tuple[Example, ...]]
+    rejected: tuple[Rejected, ...]
+    answer_tokens: int
+    problem: str | None = None
+
+    @property
+    def used(self) -> int:
+        """How many rows can be used."""
+        return sum(map(len, self.splits.values()))
+
+    def counts(self) -> dict[str, int]:
+        """Rows of each split, and rejected ones."""
+        return {**{s: len(rows) for s, rows in self.splits.items()}, "rejected": len(self.rejected)}
+
+    def description(self) -> str:
+        """A suggestion for the expert's description, from the questions to train on."""
+        return describe([example.question for example in self.splits["train"]], self.reward)
+
+    def summary(self) -> str:
+        """Rows used, their split, and how many were rejected for what, in a sentence or two."""
+        if self.problem:
+            return self.problem
+        n = self.counts()
+        text = (
+            f"{self.used} of {self.used + n['rejected']} rows can be used: {n['train']} to train "
+            f"on, {n['validation']} to choose the best step by, {n['test']} to measure before and "
+            "after."
+        )
+        return f"{text} Rejected: {_kinds(self.rejected)}." if self.rejected else text
+
+    def rejected_csv(self) -> str:
+        """The rejected rows with number and reason, as CSV that a spreadsheet opens safely."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(map(safe_cell, ["row", "reason", *self.table.columns]))
+        for row in self.rejected:
+            writer.writerow(map(safe_cell, [str(row.number), row.reason, *row.cells]))
+        return out.getvalue()
+
+
+def check(
+    table: Table,
+    columns: Columns | None = None,
+    *,
+    reward: str = AUTO,
+    seed: int = 0,
+    count_tokens: TokenCounter | None = None,
+    max_tokens: int | None = None,
+) -> Report:
+    """Check every row and split what is left.
+
+    A row is too long where its conversation with the answer has more than ``max_tokens``. Too few
+    rows are told in ``Report.problem``; T2Error is raised for an unknown reward, and for one that
+    the columns do not serve.
+    """
+    if reward not in (AUTO, *REWARDS):
+        raise T2Error(f"unknown reward {reward!r}: choose from {', '.join((AUTO, *REWARDS))}")
+    columns = columns or guess(table)
+    sieve = _Sieve(table)
+    examples = _examples(table, columns, sieve)
+    chosen = _judged(examples, columns, reward, table.name)
+    examples = _readable(examples, columns, chosen.reward, sieve)
+    examples, longest = _short_enough(examples, sieve, count_tokens, max_tokens)
+    examples = _without_repetition(examples, chosen.reward, sieve)
+    rejected = tuple(sorted(sieve.rejected, key=lambda row: row.number))
+    splits = split(examples, seed)
+    return Report(
+        table,
+        columns,
+        chosen.reward,
+        chosen.objective,
+        chosen.why,
+        seed,
+        splits,
+        rejected,
+        longest,
+        _too_few(splits, rejected, table.name),
+    )
+
+
+def split(examples: Sequence[Example], seed: int) -> dict[Split, tuple[Example, ...]]:
+    """Training, validation and test rows, each in the order of the file.
+
+    Questions are ranked by a hash of seed and text, and shares cut from the ranking.
+    """
+    groups: dict[str, list[Example]] = defaultdict(list)
+    for example in examples:
+        groups[_same_question(example).casefold()].append(example)
+    ranked = sorted(groups, key=lambda q: hashlib.sha256(f"{seed}/{q}".encode()).digest())
+    wanted = {
+        "test": min(MOST_TEST, max(2, round(TEST_SHARE * len(examples)))),
+        "validation": min(MOST_VALIDATION, max(2, round(VALIDATION_SHARE * len(examples)))),
+        "train": len(examples),
+    }
+    found: dict[Split, list[Example]] = {s: [] for s in get_args(Split)}
+    for question in ranked:
+        side: Split = next(s for s, n in wanted.items() if len(found[s]) < n)
+        found[side] += groups[question]
+    return {s: tuple(sorted(rows, key=lambda e: e.number)) for s, rows in found.items()}
+
+
+def safe_cell(text: str) -> str:
+    """The text with an apostrophe in front where a spreadsheet would run it as a formula."""
+    start = text.lstrip()[:1]
+    return f"'{text}" if start in FORMULA or text[:1] in ("\t", "\r") else text
+
+
+class _Sieve:
+    """Collects rejected rows."""
+
+    def __init__(self, table: Table) -> None:
+        self.rejected = list(table.rejected)
+        self._cells = {row.number: row.cells for row in table.rows}
+
+    def reject(self, number: int, reason: str) -> None:
+        self.rejected.append(Rejected(number, reason, self._cells[number]))
+
+
+def _examples(table: Table, columns: Columns, sieve: _Sieve) -> list[Example]:
+    """Rows whose cells are there and undamaged."""
+    at = {name: i for i, name in enumerate(table.columns)}
+    needed = [c for c in (columns.question, columns.answer, columns.tests) if c]
+    if columns.tests and columns.answer:
+        needed.remove(columns.answer)  # the tests judge; an answer is only there to learn from
+    used = [*needed, *filter(None, (columns.context, columns.system)), *columns.choices]
+    found = []
+    for row in table.rows:
+        empty = next((c for c in needed if not row.cells[at[c]]), None)
+        damaged = next((c for c in used if "\ufffd" in row.cells[at[c]]), None)
+        if damaged:
+            sieve.reject(
+                row.number,
+                f"damaged text: a character in {damaged!r} cannot be read; is {table.encoding} "
+                "the right encoding?",
+            )
+        elif empty:
+            sieve.reject(row.number, f"empty cell: nothing in {empty!r}")
+        else:
+            found.append(_example(row, columns, at))
+    return found
+
+
+def _example(row: Row, columns: Columns, at: Mapping[str, int]) -> Example:
+    def cell(name: str | None) -> str:
+        return row.cells[at[name]] if name else ""
+
+    question = "\n".join(filter(None, (cell(columns.question), cell(columns.context))))
+    if len(columns.choices) == 1:
+        options = choices.from_cell(cell(columns.choices[0]))
+    else:
+        options = choices.from_cells([cell(name) for name in columns.choices])
+    return Example(
+        row.number,
+        choices.below(question, options),
+        cell(columns.answer),
+        cell(columns.tests) or cell(columns.answer),
+        options,
+        cell(columns.system) or None,
+    )
+
+
+def _judged(examples: Sequence[Example], columns: Columns, reward: str, name: str) -> Suggestion:
+    """The reward that was asked for, or the one that fits."""
+    if reward == AUTO:
+        return suggest(
+            [e.answer for e in examples], options=bool(columns.choices), tests=bool(columns.tests)
+        )
+    if reward == "code" and not columns.tests:
+        raise T2Error(f"{name}: the reward code needs a column of tests: name it as tests=NAME")
+    if reward != "code" and not columns.answer:
+        raise T2Error(
+            f"{name}: the reward {reward} needs a column of answers, there are only tests"
+        )
+    objective: Objective = "sft" if reward == "overlap" else "rl"
+    return Suggestion(reward, objective, f"As you chose: {REWARDS[reward].summary}.")
+
+
+def _readable(
+    examples: Sequence[Example], columns: Columns, reward: str, sieve: _Sieve
+) -> list[Example]:
+    """Examples whose gold answer the reward can judge by; letters for multiple choice."""
+    if reward != "code" and columns.tests:
+        examples = [replace(e, gold=e.answer) for e in examples]
+    if reward == "choice":
+        letters = choices.letters([e.gold for e in examples], [e.options for e in examples])
+        examples = [
+            replace(e, gold=letter or e.gold) for e, letter in zip(examples, letters, strict=True)
+        ]
+    what = "tests" if reward == "code" else "answer"
+    found = []
+    for example in examples:
+        reason = REWARDS[reward].unreadable(example.gold)
+        if reward == "choice" and columns.choices and len(example.options) < 2:
+            reason = "fewer than two options"
+        if reason:
+            sieve.reject(example.number, f"unreadable {what}: {reason}")
+        else:
+            found.append(example)
+    return found
+
+
+def _short_enough(
+    examples: Sequence[Example],
+    sieve: _Sieve,
+    count_tokens: TokenCounter | None,
+    max_tokens: int | None,
+) -> tuple[list[Example], int]:
+    """Examples that fit the model, and the tokens of the longest answer."""
+    found, longest = [], 0
+    for example in examples:
+        asked = example.messages()
+        if count_tokens is None:
+            whole, answer = 0, len(example.answer) // CHARACTERS_PER_TOKEN
+        else:
+            whole = count_tokens([*asked, {"role": "assistant", "content": example.answer}])
+            answer = whole - count_tokens(asked)
+        if max_tokens is not None and whole > max_tokens:
+            sieve.reject(
+                example.number,
+                f"too long: {whole:,} tokens with its answer, at most {max_tokens:,} fit the model",
+            )
+        else:
+            found.append(example)
+            longest = max(longest, answer)
+    return found, longest
+
+
+def _without_repetition(examples: Sequence[Example], reward: str, sieve: _Sieve) -> list[Example]:
+    """One row for each question; none where rows disagree about the answer.
+
+    Free text may be answered in several ways: then the first row counts.
+    """
+    groups: dict[str, list[Example]] = defaultdict(list)
+    for example in examples:
+        groups[_same_question(example)].append(example)
+    found = []
+    for group in groups.values():
+        first = group[0]
+        other = next((e for e in group if _same_gold(e, reward) != _same_gold(first, reward)), None)
+        if other and reward != "overlap":
+            for example in group:
+                against = (
+                    first if _same_gold(example, reward) != _same_gold(first, reward) else other
+                )
+                sieve.reject(
+                    example.number,
+                    f"conflicting answers: row {against.number} answers the same question with "
+                    f"{_short(against.gold)}",
+                )
+            continue
+        found.append(first)
+        for example in group[1:]:
+            sieve.reject(example.number, f"duplicate: row {first.number} asks the same question")
+    return found
+
+
+def _same_question(example: Example) -> str:
+    return " ".join(f"{example.system or ''}\0{example.question}".split())
+
+
+def _same_gold(example: Example, reward: str) -> object:
+    """Equal for gold answers that judge alike."""
+    if reward == "numeric":
+        return last_number(example.gold)
+    if reward in ("code", "regex"):
+        return example.gold
+    return normalise(example.gold)
+
+
+def _too_few(
+    splits: Mapping[Split, Sequence[Example]], rejected: Sequence[Rejected], name: str
+) -> str | None:
+    used = sum(map(len, splits.values()))
+    if used >= MIN_ROWS and all(splits.values()):
+        return None
+    why = ""
+    if rejected:
+        why = (
+            f" Rejected: {_kinds(rejected)}; first row {rejected[0].number}, {rejected[0].reason}."
+        )
+    rows = "1 row" if used == 1 else f"{used or 'no'} rows"
+    return (
+        f"{name} has {rows} that can be used, and at least {MIN_ROWS} are needed to train, "
+        f"to choose and to measure.{why}"
+    )
+
+
+def _kinds(rejected: Sequence[Rejected]) -> str:
+    counts = Counter(row.reason.split(":")[0] for row in rejected)
+    return ", ".join(f"{n} {kind}" for kind, n in counts.most_common())
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 40 else text[:39] + "…")

@@ -1,0 +1,79 @@
+"""A task made of the checked rows of a file, with their own split."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from t2app.data.check import Example, Report
+from t2app.errors import T2Error
+from t2app.tasks.base import Dataset, Problem, Split, Task
+from t2app.tasks.rewards import REWARDS
+
+# Room for an answer that is worked out, even where the gold answer is a number or a letter.
+LEAST_TOKENS = {"numeric": 96, "choice": 96, "contains": 96, "regex": 96, "code": 160}
+FEWEST_TOKENS, MOST_TOKENS = 16, 1024
+
+
+@dataclass(frozen=True)
+class RowsTask(Task):
+    """A task whose problems are rows; ``draw`` draws from those to train on."""
+
+    rows: Mapping[Split, tuple[Problem, ...]] = field(default_factory=dict)
+
+    def sample(self, rng: random.Random, split: Split) -> Problem:
+        """One row of the split."""
+        return rng.choice(self.rows[split])
+
+    def problems(self, split: Split, n: int | None = None, seed: int | str = 0) -> list[Problem]:
+        """``n`` different rows of the split, from a seed; all, as in the file, if ``n`` is None."""
+        rows = self.rows[split]
+        if n is None or n >= len(rows):
+            return list(rows)
+        return random.Random(f"{split}/{seed}").sample(rows, n)
+
+
+def build(
+    report: Report, *, description: str | None = None, max_new_tokens: int | None = None
+) -> RowsTask:
+    """The task of a checked table. Raises T2Error where there are too few rows.
+
+    It is called like its file, so that no task of a file is taken for a built-in one. Answers get
+    half as much room again as the longest gold answer has, and more where they may be worked out.
+    """
+    if report.problem:
+        raise T2Error(report.problem)
+    table, name = report.table, report.table.name
+    room = max(FEWEST_TOKENS, LEAST_TOKENS.get(report.reward, 0), 8 + report.answer_tokens * 3 // 2)
+    rows = {
+        split: tuple(_problem(example, name) for example in examples)
+        for split, examples in report.splits.items()
+    }
+    return RowsTask(
+        name=name,
+        description=description or report.description(),
+        draw=lambda rng: rng.choice(rows["train"]),
+        score=REWARDS[report.reward].score,
+        max_new_tokens=max_new_tokens or min(MOST_TOKENS, room),
+        reward=report.reward,
+        dataset=Dataset(
+            name,
+            table.sha256,
+            report.counts(),
+            {**table.how(), "columns": report.columns.to_dict(), "split_seed": report.seed},
+        ),
+        rows=rows,
+    )
+
+
+def _problem(example: Example, task: str) -> Problem:
+    return Problem(
+        task,
+        example.question,
+        example.gold,
+        example.answer,
+        example.answer,
+        example.options,
+        example.system,
+    )
