@@ -26,6 +26,24 @@ _NUMBER_ARGS = ("x", "n", "number", "value", "num")
 _STRING_ARGS = ("s", "text", "word", "string")
 
 
+@dataclass(frozen=True)
+class _Size:
+    """How large the constants are and how many operations a pipeline has."""
+
+    factor: int
+    addend: int
+    number_steps: tuple[int, ...]
+    list_maps: tuple[int, ...]
+    families: tuple[int, int, int]  # how often a number, a list, a string
+
+
+# EARLY: the first phase of pretraining (tiny.corpus). HARD: the sister. Constants fold in the head
+# for most of EARLY, so that a clever one-liner is often right; for NORMAL they rarely do.
+EARLY = _Size(6, 12, (2, 2, 3), (0, 1, 1, 2), (3, 5, 2))
+NORMAL = _Size(9, 30, (2, 3, 3, 4), (1, 2, 2, 2), (4, 5, 1))
+HARD = _Size(6, 12, (3, 4, 5), (2, 3), (3, 5, 2))
+
+
 @dataclass
 class _Pipeline:
     """The two programs while they grow: ``lines`` are plain, ``a * x + b`` is folded."""
@@ -43,9 +61,9 @@ class _Pipeline:
         return f"{scaled} {'+' if self.b > 0 else '-'} {abs(self.b)}"
 
 
-def _affine(r: random.Random, p: _Pipeline, kind: str, each: bool) -> None:
+def _affine(r: random.Random, p: _Pipeline, kind: str, each: bool, size: _Size) -> None:
     """Add one of +k, -k, *k to the pipeline, on a number or on every element of a list."""
-    k = r.randint(2, 6) if kind == "*" else r.randint(1, 12)
+    k = r.randint(2, size.factor) if kind == "*" else r.randint(1, size.addend)
     if kind == "*":
         p.a, p.b = p.a * k, p.b * k
     else:
@@ -83,11 +101,11 @@ def _kinds(r: random.Random, n: int) -> list[str]:
     )
 
 
-def _number(r: random.Random, hard: bool) -> tuple[_Pipeline, str, str, list[Any], str]:
+def _number(r: random.Random, size: _Size) -> tuple[_Pipeline, str, str, list[Any], str]:
     arg = r.choice(_NUMBER_ARGS)
     p = _Pipeline(arg, [], [])
-    for kind in _kinds(r, r.choice((3, 4, 5)) if hard else r.choice((2, 2, 3))):
-        _affine(r, p, kind, each=False)
+    for kind in _kinds(r, r.choice(size.number_steps)):
+        _affine(r, p, kind, False, size)
     inputs = [r.randint(-20, 50) for _ in range(6)]
     return (
         p,
@@ -117,12 +135,12 @@ _REDUCE = {
 }
 
 
-def _list(r: random.Random, hard: bool) -> tuple[_Pipeline, str, str, list[Any], str]:
+def _list(r: random.Random, size: _Size) -> tuple[_Pipeline, str, str, list[Any], str]:
     arg = r.choice(_LIST_ARGS)
     p = _Pipeline(arg, [], [])
     condition = ""
-    maps = r.choice((2, 3)) if hard else r.choice((0, 1, 1, 2))
-    filter_at = r.randint(0, maps) if maps == 0 or hard or r.random() < 0.6 else -1
+    maps = r.choice(size.list_maps)
+    filter_at = r.randint(0, maps) if maps == 0 or size is HARD or r.random() < 0.6 else -1
     kinds = _kinds(r, maps)
     for i in range(maps + 1):
         if i == filter_at:
@@ -164,7 +182,7 @@ def _list(r: random.Random, hard: bool) -> tuple[_Pipeline, str, str, list[Any],
             p.lines.append(f"{arg} = [x for x in {arg} if {op}]")
             condition = " if " + _folded_test(p, test, bound)
         if i < maps:
-            _affine(r, p, kinds[i], each=True)
+            _affine(r, p, kinds[i], True, size)
     kind = r.choice(
         ("sum", "sum", "len", "sort", "list")
         if filter_at >= 0
@@ -235,11 +253,12 @@ _TEXTS = (
 )
 
 
-def _string(r: random.Random, hard: bool) -> tuple[_Pipeline, str, str, list[Any], str]:
+def _string(r: random.Random, size: _Size) -> tuple[_Pipeline, str, str, list[Any], str]:
     arg = r.choice(_STRING_ARGS)
     p = _Pipeline(arg, [], [])
     nested = arg
-    for op in r.sample(sorted(_STRING_OPS), r.choice((2, 3)) if hard else r.choice((0, 1, 1, 2))):
+    count = r.choice((2, 3)) if size is HARD else r.choice((0, 1, 1, 2))
+    for op in r.sample(sorted(_STRING_OPS), count):
         suffix, phrases = _STRING_OPS[op]
         nested += suffix
         p.lines.append(f"{arg} = {arg}{suffix}")
@@ -271,9 +290,10 @@ _ASK = (
 )
 
 
-def _draw(r: random.Random, hard: bool) -> Problem:
-    family = r.choices((_number, _list, _string), (3, 5, 2))[0]
-    p, fast, last, inputs, what = family(r, hard)
+def _draw(r: random.Random, size: _Size) -> Problem:
+    hard = size is HARD
+    family = r.choices((_number, _list, _string), size.families)[0]
+    p, fast, last, inputs, what = family(r, size)
     name = r.choice(FUNCTIONS)
     does = _join(
         r,
@@ -302,14 +322,17 @@ def _reference(answer: str, name: str, value: Any) -> Any:
     return scope[name](value)
 
 
-def draw(r: random.Random) -> Problem:
-    """A function of one to four operations."""
-    return _draw(r, hard=False)
+def draw(r: random.Random, early: bool = False) -> Problem:
+    """A function of one to four operations.
+
+    ``early`` draws smaller ones, as in the first phase of pretraining (``tiny.corpus``).
+    """
+    return _draw(r, EARLY if early else NORMAL)
 
 
 def draw_hard(r: random.Random) -> Problem:
     """A signature with a docstring that composes three to six operations."""
-    return _draw(r, hard=True)
+    return _draw(r, HARD)
 
 
 def program(answer: str) -> str:

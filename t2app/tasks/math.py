@@ -441,6 +441,38 @@ def _plain(r: random.Random, s: _Sums) -> Story:
     ), n
 
 
+def _small(r: random.Random, s: _Sums) -> Story:
+    """Two steps with numbers up to twenty."""
+    name, item = r.choice(NAMES), r.choice(ITEMS)
+    a, b = r.randint(2, 10), r.randint(1, 6)
+    if r.random() < 0.5:
+        have = s.do(a, "+", b)
+        c = r.randint(1, have - 1)
+        have = s.do(have, "-", c)
+        text = r.choice(
+            [
+                f"I had {a} {item}, bought {b} more and gave {c} away. How many now?",
+                f"{name} has {a} {item}, gets {b} and loses {c}. How many are left?",
+                f"{name} found {a} {item} and then {b} more, but {c} broke. How many remain?",
+                f"There are {a} {item}. {b} are added and {c} are taken. How many are there now?",
+            ]
+        )
+        return text, have
+    b = r.randint(1, a - 1)
+    have = s.do(a, "-", b)
+    k = r.randint(2, 3)
+    have = s.do(have, "*", k)
+    times = {2: "twice", 3: "three times"}[k]
+    text = r.choice(
+        [
+            f"I had {a} {item} and ate {b}. Now I have {times} what was left. How many is that?",
+            f"{name} had {a} {item} and lost {b}. Tom has {times} as many as {name} has now. "
+            "How many does Tom have?",
+        ]
+    )
+    return text, have
+
+
 _STORIES: tuple[Callable[[random.Random, _Sums], Story], ...] = (
     _chain,
     _chain,
@@ -527,9 +559,12 @@ def _draw(
     return Problem(task, question, str(answer), last, steps)
 
 
-def draw(r: random.Random) -> Problem:
-    """A word problem of one to six sums, most of them two to four."""
-    return _draw(r, _STORIES, "math")
+def draw(r: random.Random, early: bool = False) -> Problem:
+    """A word problem of one to six sums, most of them two to four; three in ten are small.
+
+    ``early`` leaves the small ones out, as in the first phase of pretraining (``tiny.corpus``).
+    """
+    return _draw(r, (_small,) if not early and r.random() < 0.3 else _STORIES, "math")
 
 
 def draw_hard(r: random.Random) -> Problem:

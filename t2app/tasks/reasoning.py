@@ -53,35 +53,56 @@ def _answer(task: str, question: str, options: Sequence[str], right: str, recall
     return Problem(task, question, letter, last, f"{recalled} {last}")
 
 
-def _ask_value(r: random.Random, relation: Relation) -> Problem:
+def _judged(options: Sequence[str], right: str, facts: Sequence[str]) -> str:
+    """One option after the other with what is known of it, up to the right one.
+
+    The letter said last is then the answer: a small model that names the letter before it has
+    looked at the options stays at chance (docs/LOG.md).
+    """
+    end = options.index(right) + 1
+    return " ".join(
+        f"{letter}) {option}{fact}: {'yes' if option == right else 'no'}."
+        for letter, option, fact in zip(LETTERS[:end], options, facts, strict=False)
+    )
+
+
+def _ask_value(r: random.Random, relation: Relation, early: bool) -> Problem:
     key = r.choice(list(relation.facts))
     value = relation.facts[key]
     options = _options(r, value, sorted(set(relation.facts.values()) - {value}))
     question = layout(r, fill(r.choice(relation.ask_value), key, value), options)
     letter = LETTERS[options.index(value)]
     stated = fill(relation.state, key, value)
-    recalled = f"I remember: {stated[0].lower()}{stated[1:]}. That is {letter}) {value}."
+    chosen = f"That is {letter}) {value}." if early else _judged(options, value, [""] * 5)
+    recalled = f"I remember: {stated[0].lower()}{stated[1:]}. {chosen}"
     return _answer("reasoning", question, options, value, recalled)
 
 
-def _ask_key(r: random.Random, relation: Relation) -> Problem:
+def _ask_key(r: random.Random, relation: Relation, early: bool) -> Problem:
     key = r.choice(list(relation.facts))
     value = relation.facts[key]
     options = _options(r, key, sorted(k for k, v in relation.facts.items() if v != value))
     question = layout(r, fill(r.choice(relation.ask_key), key, value), options)
-    listed = " ".join(
-        f"{letter}) {o}: {relation.facts[o]}." for letter, o in zip(LETTERS, options, strict=False)
-    )
+    if early:
+        listed = " ".join(
+            f"{letter}) {o}: {relation.facts[o]}."
+            for letter, o in zip(LETTERS, options, strict=False)
+        )
+    else:
+        listed = _judged(options, key, [f" ({relation.facts[o]})" for o in options])
     return _answer("reasoning", question, options, key, f"I remember: {listed}")
 
 
-def draw(r: random.Random) -> Problem:
-    """One fact, asked in either direction, among three to five options."""
+def draw(r: random.Random, early: bool = False) -> Problem:
+    """One fact, asked in either direction, among three to five options.
+
+    ``early`` writes the steps as in the first phase of pretraining (``tiny.corpus``).
+    """
     name = r.choices(list(RELATIONS), [len(x.facts) + 3 for x in RELATIONS.values()])[0]
-    return (_ask_value if r.random() < 0.6 else _ask_key)(r, RELATIONS[name])
+    return (_ask_value if r.random() < 0.6 else _ask_key)(r, RELATIONS[name], early)
 
 
-def draw_hard(r: random.Random) -> Problem:
+def draw_hard(r: random.Random, early: bool = False) -> Problem:
     """Two facts in a chain: the young of the animal that lives in a stable."""
     while True:
         first, second = r.choice(list(DESCRIBE)), r.choice(list(ASK_OF))
@@ -99,7 +120,8 @@ def draw_hard(r: random.Random) -> Problem:
     question = layout(r, r.choice(ASK_OF[second]).format(x=described), options)
     letter = LETTERS[options.index(value)]
     facts = f"{fill(a.state, key, via)}. {fill(b.state, key, value)}."
-    recalled = f"I remember: {facts[0].lower()}{facts[1:]} That is {letter}) {value}."
+    chosen = f"That is {letter}) {value}." if early else _judged(options, value, [""] * 5)
+    recalled = f"I remember: {facts[0].lower()}{facts[1:]} {chosen}"
     return _answer("reasoning-hard", question, options, value, recalled)
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 
-from t2app.tasks import BUILT_IN, LABELS, SISTERS, Task, dispatch, other
+from t2app.tasks import BUILT_IN, LABELS, SISTERS, Task, code, dispatch, math, other, reasoning
 from t2app.tasks.facts import RELATIONS
 from t2app.tasks.noise import dress
 from t2app.tasks.reasoning import LETTERS, fill, layout
@@ -29,10 +31,6 @@ KINDS = {
     "reasoning-hard": 2,
     "dispatch": 16,
 }
-# From this step on, the two skills that stories train too thinly are drilled as well: single sums,
-# and finding the letter of an option. Before it, the model does not read well enough to gain.
-DRILLS_FROM = 1200
-DRILLS = {"sums": 11, "pick": 7}
 STEPS = {
     "math": 0.3,
     "code": 0.3,
@@ -44,6 +42,34 @@ STEPS = {
 }
 TYPOS = {"math": 0.12, "other": 0.12, "math-hard": 0.1}
 _TASKS: dict[str, Task] = {**BUILT_IN, **SISTERS}
+_EARLY_TASKS = {
+    **_TASKS,
+    "math": replace(_TASKS["math"], draw=partial(math.draw, early=True)),
+    "code": replace(_TASKS["code"], draw=partial(code.draw, early=True)),
+    "reasoning": replace(_TASKS["reasoning"], draw=partial(reasoning.draw, early=True)),
+    "reasoning-hard": replace(
+        _TASKS["reasoning-hard"], draw=partial(reasoning.draw_hard, early=True)
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What is drawn from step ``first`` on."""
+
+    first: int
+    kinds: dict[str, int]
+    tasks: dict[str, Task]
+
+
+# Drills train what stories train too thinly: single sums, and the letter of an option. They start
+# once the model reads well enough to gain. The last phase draws the tasks as they are used: larger
+# constants in code, small stories in math, options judged one by one in reasoning (docs/LOG.md).
+PHASES = (
+    Phase(0, KINDS, _EARLY_TASKS),
+    Phase(1200, {**KINDS, "sums": 11, "pick": 7}, _EARLY_TASKS),
+    Phase(2800, {**KINDS, "reasoning": 36, "other": 7, "dispatch": 12, "sums": 11}, _TASKS),
+)
 _DESCRIPTIONS = {
     "math": (
         "word problems and calculations with numbers",
@@ -60,10 +86,10 @@ _DESCRIPTIONS = {
 }
 
 
-def _exchange(r: random.Random, kind: str) -> list[Message]:
+def _exchange(r: random.Random, kind: str, tasks: dict[str, Task]) -> list[Message]:
     if kind == "fact":
         return _fact(r)
-    problem = _TASKS[kind].sample(r, "train")
+    problem = tasks[kind].sample(r, "train")
     question = (
         dress(r, problem.question, TYPOS.get(kind, 0.0))
         if kind != "code-hard"
@@ -139,7 +165,7 @@ def _labels(r: random.Random) -> dict[str, str]:
     return dict(items)
 
 
-def _dispatch(r: random.Random) -> list[Message]:
+def _dispatch(r: random.Random, tasks: dict[str, Task]) -> list[Message]:
     labels = _labels(r)
     extra = [name for name in labels if name in other.TOPICS]
     if extra and r.random() < 0.4:
@@ -147,7 +173,7 @@ def _dispatch(r: random.Random) -> list[Message]:
         question = other.topic_question(r, name)
     else:
         name = r.choice(list(LABELS))
-        question = _any_question(r, name, exclude=extra)
+        question = _any_question(r, name, extra, tasks)
     label = name if name in labels else dispatch.OTHER
     return [
         *dispatch.messages(labels, dress(r, question, typos=0.3)),
@@ -155,7 +181,7 @@ def _dispatch(r: random.Random) -> list[Message]:
     ]
 
 
-def _any_question(r: random.Random, label: str, exclude: list[str]) -> str:
+def _any_question(r: random.Random, label: str, exclude: list[str], tasks: dict[str, Task]) -> str:
     if label == "other":
         topics = [t for t in other.TOPICS if t not in exclude]
         if r.random() < 0.5:
@@ -165,29 +191,31 @@ def _any_question(r: random.Random, label: str, exclude: list[str]) -> str:
         return problem.question
     if r.random() < 0.45:
         return loose.question(r, label)
-    tasks = [t for name, t in _TASKS.items() if name.removesuffix("-hard") == label]
-    return r.choice([tasks[0], *tasks]).sample(r, "train").question
+    fitting = [t for name, t in tasks.items() if name.removesuffix("-hard") == label]
+    return r.choice([fitting[0], *fitting]).sample(r, "train").question
 
 
-def conversation(r: random.Random, drills: bool = False) -> list[Message]:
+def conversation(r: random.Random, phase: Phase = PHASES[0]) -> list[Message]:
     """One conversation: a drill, a first pass, or one to four exchanges."""
-    kinds_now = {**KINDS, **DRILLS} if drills else KINDS
-    kind = r.choices(list(kinds_now), list(kinds_now.values()))[0]
-    if kind in DRILLS:
-        return _sums(r) if kind == "sums" else _pick(r)
+    kind = r.choices(list(phase.kinds), list(phase.kinds.values()))[0]
+    if kind == "sums":
+        return _sums(r)
+    if kind == "pick":
+        return _pick(r)
     if kind == "dispatch":
-        return _dispatch(r)
+        return _dispatch(r, phase.tasks)
     turns = r.choices((1, 2, 3, 4), (80, 12, 5, 3))[0]
     kinds = [
         kind,
         *(r.choice(("math", "code", "reasoning", "other", "other")) for _ in range(turns - 1)),
     ]
     r.shuffle(kinds)
-    return [message for k in kinds for message in _exchange(r, k)]
+    return [message for k in kinds for message in _exchange(r, k, phase.tasks)]
 
 
 def conversations(seed: int, step: int) -> Iterator[list[Message]]:
     """Endless conversations of one training step."""
+    phase = max((p for p in PHASES if p.first <= max(0, step)), key=lambda p: p.first)
     r = random.Random(f"{seed}/{step}")
     while True:
-        yield conversation(r, drills=step >= DRILLS_FROM)
+        yield conversation(r, phase)

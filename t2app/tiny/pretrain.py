@@ -30,7 +30,8 @@ class Recipe:
     """Everything that decides the weights (on one kind of machine)."""
 
     seed: int = 1
-    steps: int = 2800
+    steps: int = 4100
+    restart: int = 2800
     rows: int = 16
     length: int = tiny_tokenizer.CONTEXT
     hidden: int = 256
@@ -38,6 +39,7 @@ class Recipe:
     heads: int = 4
     ffn: int = 704
     learning_rate: float = 2e-3
+    restart_rate: float = 1.2e-3
     warmup: int = 100
     weight_decay: float = 0.1
     question_weight: float = 0.1
@@ -120,9 +122,15 @@ def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def _rate(recipe: Recipe, step: int) -> float:
-    """Warm up, then fall in a straight line to zero; a run shorter than that only warms up."""
-    falling = (recipe.steps - step) / max(1, recipe.steps - recipe.warmup)
-    return min((step + 1) / max(1, recipe.warmup), falling)
+    """Learning rate: warm up, then fall in a straight line to zero; twice, with a restart.
+
+    A run that is shorter than the warm-up only warms up.
+    """
+    first = step < recipe.restart or recipe.steps <= recipe.restart
+    peak = recipe.learning_rate if first else recipe.restart_rate
+    begin, end = (0, min(recipe.restart, recipe.steps)) if first else (recipe.restart, recipe.steps)
+    falling = (end - step) / max(1, end - begin - recipe.warmup)
+    return peak * min((step - begin + 1) / max(1, recipe.warmup), falling)
 
 
 def _loss(model: nn.Module, ids: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
@@ -163,8 +171,12 @@ def run(
     forward = torch.compile(model) if compile_model else model
     began = time.perf_counter() - seconds
     for step in range(start, recipe.steps):
+        if step == recipe.restart:
+            # The second phase starts from the weights as they would have been published.
+            model.to(torch.bfloat16).to(torch.float32)
+            optimizer = _optimizer(model, recipe)
         for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * _rate(recipe, step)
+            group["lr"] = _rate(recipe, step)
         ids, weights = (t.to(device) for t in batch(tok, recipe, step))
         with torch.autocast(torch.device(device).type, torch.bfloat16):
             loss = _loss(forward, ids, weights)
