@@ -14,7 +14,9 @@ def shell_blocks() -> list[str]:
 
 
 def test_ci_runs_the_test_command_of_the_readme():
-    command = next(line for block in shell_blocks() for line in block.splitlines() if "pytest" in line)
+    command = next(
+        line for block in shell_blocks() for line in block.splitlines() if "pytest" in line
+    )
     assert command in (ROOT / ".ci" / "run").read_text()
 
 

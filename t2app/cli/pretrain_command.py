@@ -23,8 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--checkpoint-every", type=int, default=200, help="steps between checkpoints"
     )
     for field in fields(Recipe):
-        kind = type(field.default)
-        parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=field.default)
+        option = f"--{field.name.replace('_', '-')}"
+        if isinstance(field.default, tuple):
+            parser.add_argument(option, type=int, nargs="*", default=list(field.default))
+        else:
+            parser.add_argument(option, type=type(field.default), default=field.default)
     add_json(parser)
 
 
@@ -32,7 +35,8 @@ def run(args: argparse.Namespace) -> int:
     """Pretrain with progress."""
     from t2app.tiny import pretrain
 
-    recipe = pretrain.Recipe(**{f.name: getattr(args, f.name) for f in fields(pretrain.Recipe)})
+    given = {f.name: getattr(args, f.name) for f in fields(pretrain.Recipe)}
+    recipe = pretrain.Recipe(**{**given, "restarts": tuple(given["restarts"])})
     out = pretrain.run(
         args.out,
         recipe,

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import unicodedata
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -173,8 +174,9 @@ def _tell(report: Report, path: str | None) -> None:
 
 
 def _name_of(file: str) -> str:
-    """``My data.csv`` -> ``my-data``."""
-    return re.sub(r"[^a-z0-9_]+", "-", Path(file).stem.lower()).strip("-_")[:41]
+    """``Über data.csv`` -> ``uber-data``."""
+    plain = unicodedata.normalize("NFKD", Path(file).stem).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9_]+", "-", plain.lower()).strip("-_")[:41]
 
 
 def _show(p: Progress) -> None:

@@ -274,6 +274,7 @@ def _csv_rows(text: str, name: str, delimiter: str | None, header: bool | None) 
     delimiter = delimiter or _guess_delimiter(text)
     sample = [cells for _, cells in _sample(text, delimiter) if any(cells)]
     if not sample:
+        list(_records(text, delimiter, name))  # says what is wrong with the first row
         raise T2Error(f"{name} has no rows: it needs a question and an answer in each")
     header = _has_header(sample) if header is None else header
     names = sample[0] if header else [""] * _usual_width(sample)

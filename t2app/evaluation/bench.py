@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from t2app import adapt
-from t2app.engine import Engine
+from t2app.engine import Engine, Prompt
+from t2app.errors import T2Error
 from t2app.svd.cache import dense_weight
 from t2app.svd.modules import adapted_modules
 
@@ -37,7 +38,13 @@ def median_seconds(action: Callable[[], object], runs: int, warm_up: int = 2) ->
 
 
 def run(engine: Engine, runs: int = 15, tokens: int = 64) -> dict[str, Any]:
-    """First pass, switching and decoding: seconds, tokens per second and ratios to the base."""
+    """First pass, switching and decoding: seconds, tokens per second and ratios to the base.
+
+    Raises T2Error where the context has no room for ``tokens`` after the question.
+    """
+    room = engine.base.context - len(_prompt(engine))
+    if tokens > room:
+        raise T2Error(f"--tokens is {tokens}: {engine.base.name} has room for {room} at most")
     torch.manual_seed(0)
     mixes = torch.randn(16, engine.svf.layout.total, device=engine.base.device) * 0.1
     base, one, many = None, mixes[0], mixes
@@ -55,7 +62,7 @@ def run(engine: Engine, runs: int = 15, tokens: int = 64) -> dict[str, Any]:
         for name, (batch, delta) in decode.items()
     }
     first = median_seconds(lambda: adapt.choose(engine, QUESTION, _first_pass(engine)), runs)
-    weights = {name: 0.2 for name in list(engine.library.experts())[:4]}
+    weights = dict.fromkeys(list(engine.library.experts())[:4], 0.2)
     switch = (
         median_seconds(lambda: engine.svf.layout.split(engine.delta(weights)), 50)
         if weights
@@ -89,6 +96,10 @@ def run(engine: Engine, runs: int = 15, tokens: int = 64) -> dict[str, Any]:
     }
 
 
+def _prompt(engine: Engine) -> Prompt:
+    return engine.prompt_ids([{"role": "user", "content": QUESTION}])
+
+
 def _first_pass(engine: Engine) -> str:
     classifies = any(e.task == "dispatch" for e in engine.library.experts().values())
     return "classifier" if classifies else "prompt"
@@ -96,7 +107,7 @@ def _first_pass(engine: Engine) -> str:
 
 def _decode(engine: Engine, batch: int, delta: Tensor | None, tokens: int) -> None:
     """Exactly ``tokens`` steps: an end token does not end a row here."""
-    prompt = engine.prompt_ids([{"role": "user", "content": QUESTION}])
+    prompt = _prompt(engine)
     ends, engine.ends = engine.ends, set()
     try:
         for _ in engine.decode([prompt] * batch, delta, max_new_tokens=tokens):

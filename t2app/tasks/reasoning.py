@@ -9,11 +9,16 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Sequence
+from typing import Literal
 
 from t2app.tasks.base import Problem, a_or_an
 from t2app.tasks.facts import ANIMAL_RELATIONS, ASK_OF, DESCRIBE, RELATIONS, Relation
 
 LETTERS = "ABCDE"
+# How the letter is found, in the steps. A model of this size stays at chance with "letter" (named
+# before the options were looked at) and "judged" (yes or no to each); it learns "paired", because
+# what followed a word before is the one thing it finds without fail (docs/LOG.md).
+Style = Literal["letter", "judged", "paired"]
 _PLURAL = {"lungs", "kidneys", "eyes", "ears", "bones", "muscles", "teeth", "chips"}
 
 
@@ -53,12 +58,12 @@ def _answer(task: str, question: str, options: Sequence[str], right: str, recall
     return Problem(task, question, letter, last, f"{recalled} {last}")
 
 
-def _judged(options: Sequence[str], right: str, facts: Sequence[str]) -> str:
-    """One option after the other with what is known of it, up to the right one.
+def _lower(sentence: str) -> str:
+    return sentence[0].lower() + sentence[1:]
 
-    The letter said last is then the answer: a small model that names the letter before it has
-    looked at the options stays at chance (docs/LOG.md).
-    """
+
+def _judged(options: Sequence[str], right: str, facts: Sequence[str]) -> str:
+    """Style "judged": one option after the other, yes or no, up to the right one."""
     end = options.index(right) + 1
     return " ".join(
         f"{letter}) {option}{fact}: {'yes' if option == right else 'no'}."
@@ -66,43 +71,60 @@ def _judged(options: Sequence[str], right: str, facts: Sequence[str]) -> str:
     )
 
 
-def _ask_value(r: random.Random, relation: Relation, early: bool) -> Problem:
+def _paired(names: Sequence[str]) -> str:
+    """Style "paired": every option with its letter behind it, which can then be looked up."""
+    pairs = ", ".join(f"{name} {letter}" for name, letter in zip(names, LETTERS, strict=False))
+    return f"Options: {pairs}."
+
+
+def _value_steps(facts: str, options: Sequence[str], value: str, style: Style) -> str:
+    """Work out a question for a value: recall the facts that lead to it, find its letter."""
+    letter = LETTERS[options.index(value)]
+    if style == "paired":
+        return f"{_paired(options)} I remember: {facts} {letter}."
+    if style == "judged":
+        return f"I remember: {facts}. {_judged(options, value, [''] * len(options))}"
+    return f"I remember: {facts}. That is {letter}) {value}."
+
+
+def _ask_value(r: random.Random, relation: Relation, style: Style) -> Problem:
     key = r.choice(list(relation.facts))
     value = relation.facts[key]
     options = _options(r, value, sorted(set(relation.facts.values()) - {value}))
     question = layout(r, fill(r.choice(relation.ask_value), key, value), options)
-    letter = LETTERS[options.index(value)]
-    stated = fill(relation.state, key, value)
-    chosen = f"That is {letter}) {value}." if early else _judged(options, value, [""] * 5)
-    recalled = f"I remember: {stated[0].lower()}{stated[1:]}. {chosen}"
-    return _answer("reasoning", question, options, value, recalled)
+    fact = _lower(fill(relation.state, key, value))
+    return _answer("reasoning", question, options, value, _value_steps(fact, options, value, style))
 
 
-def _ask_key(r: random.Random, relation: Relation, early: bool) -> Problem:
+def _ask_key(r: random.Random, relation: Relation, style: Style) -> Problem:
     key = r.choice(list(relation.facts))
     value = relation.facts[key]
     options = _options(r, key, sorted(k for k, v in relation.facts.items() if v != value))
     question = layout(r, fill(r.choice(relation.ask_key), key, value), options)
-    if early:
-        listed = " ".join(
-            f"{letter}) {o}: {relation.facts[o]}."
-            for letter, o in zip(LETTERS, options, strict=False)
-        )
+    known = [relation.facts[o] for o in options]
+    if style == "paired":
+        listed = _paired([f"{o} {v}" for o, v in zip(options, known, strict=True)])
+        steps = f"{listed} I look for {value} {LETTERS[options.index(key)]}."
+    elif style == "judged":
+        steps = f"I remember: {_judged(options, key, [f' ({v})' for v in known])}"
     else:
-        listed = _judged(options, key, [f" ({relation.facts[o]})" for o in options])
-    return _answer("reasoning", question, options, key, f"I remember: {listed}")
+        listed = " ".join(
+            f"{letter}) {o}: {v}." for letter, o, v in zip(LETTERS, options, known, strict=False)
+        )
+        steps = f"I remember: {listed}"
+    return _answer("reasoning", question, options, key, steps)
 
 
-def draw(r: random.Random, early: bool = False) -> Problem:
+def draw(r: random.Random, style: Style = "paired") -> Problem:
     """One fact, asked in either direction, among three to five options.
 
-    ``early`` writes the steps as in the first phase of pretraining (``tiny.corpus``).
+    Other styles of the steps are those of earlier phases of pretraining (``tiny.corpus``).
     """
     name = r.choices(list(RELATIONS), [len(x.facts) + 3 for x in RELATIONS.values()])[0]
-    return (_ask_value if r.random() < 0.6 else _ask_key)(r, RELATIONS[name], early)
+    return (_ask_value if r.random() < 0.6 else _ask_key)(r, RELATIONS[name], style)
 
 
-def draw_hard(r: random.Random, early: bool = False) -> Problem:
+def draw_hard(r: random.Random, style: Style = "paired") -> Problem:
     """Two facts in a chain: the young of the animal that lives in a stable."""
     while True:
         first, second = r.choice(list(DESCRIBE)), r.choice(list(ASK_OF))
@@ -118,11 +140,9 @@ def draw_hard(r: random.Random, early: bool = False) -> Problem:
     options = _options(r, value, sorted(set(b.facts.values()) - {value}))
     described = DESCRIBE[first].format(v=via, av=_noun(via))
     question = layout(r, r.choice(ASK_OF[second]).format(x=described), options)
-    letter = LETTERS[options.index(value)]
-    facts = f"{fill(a.state, key, via)}. {fill(b.state, key, value)}."
-    chosen = f"That is {letter}) {value}." if early else _judged(options, value, [""] * 5)
-    recalled = f"I remember: {facts[0].lower()}{facts[1:]} {chosen}"
-    return _answer("reasoning-hard", question, options, value, recalled)
+    facts = f"{_lower(fill(a.state, key, via))}. {fill(b.state, key, value)}"
+    steps = _value_steps(facts, options, value, style)
+    return _answer("reasoning-hard", question, options, value, steps)
 
 
 def final_letter(text: str) -> str | None:

@@ -78,8 +78,8 @@ def contains(answer: str, gold: str) -> float:
 def regex(answer: str, gold: str) -> float:
     """1 where the pattern in ``gold`` matches anywhere in the answer.
 
-    A pattern that takes longer than ``PATTERN_SECONDS`` does not match; one that is none raises
-    T2Error.
+    A pattern that takes more CPU time than ``PATTERN_SECONDS`` does not match. Raises T2Error for
+    one that is none.
     """
     try:
         return float(_pattern(gold).search(answer, timeout=PATTERN_SECONDS) is not None)

@@ -42,14 +42,22 @@ STEPS = {
 }
 TYPOS = {"math": 0.12, "other": 0.12, "math-hard": 0.1}
 _TASKS: dict[str, Task] = {**BUILT_IN, **SISTERS}
+
+
+def _reasoning(style: reasoning.Style) -> dict[str, Task]:
+    return {
+        "reasoning": replace(_TASKS["reasoning"], draw=partial(reasoning.draw, style=style)),
+        "reasoning-hard": replace(
+            _TASKS["reasoning-hard"], draw=partial(reasoning.draw_hard, style=style)
+        ),
+    }
+
+
 _EARLY_TASKS = {
     **_TASKS,
     "math": replace(_TASKS["math"], draw=partial(math.draw, early=True)),
     "code": replace(_TASKS["code"], draw=partial(code.draw, early=True)),
-    "reasoning": replace(_TASKS["reasoning"], draw=partial(reasoning.draw, early=True)),
-    "reasoning-hard": replace(
-        _TASKS["reasoning-hard"], draw=partial(reasoning.draw_hard, early=True)
-    ),
+    **_reasoning("letter"),
 }
 
 
@@ -63,12 +71,14 @@ class Phase:
 
 
 # Drills train what stories train too thinly: single sums, and the letter of an option. They start
-# once the model reads well enough to gain. The last phase draws the tasks as they are used: larger
-# constants in code, small stories in math, options judged one by one in reasoning (docs/LOG.md).
+# once the model reads well enough to gain. The third phase has larger constants in code and small
+# stories in math; the last draws all tasks as they are used (docs/LOG.md).
+_LATE_KINDS = {**KINDS, "reasoning": 36, "other": 7, "dispatch": 12, "sums": 11}
 PHASES = (
     Phase(0, KINDS, _EARLY_TASKS),
     Phase(1200, {**KINDS, "sums": 11, "pick": 7}, _EARLY_TASKS),
-    Phase(2800, {**KINDS, "reasoning": 36, "other": 7, "dispatch": 12, "sums": 11}, _TASKS),
+    Phase(2800, _LATE_KINDS, {**_TASKS, **_reasoning("judged")}),
+    Phase(4100, _LATE_KINDS, _TASKS),
 )
 _DESCRIPTIONS = {
     "math": (

@@ -30,8 +30,8 @@ class Recipe:
     """Everything that decides the weights (on one kind of machine)."""
 
     seed: int = 1
-    steps: int = 4100
-    restart: int = 2800
+    steps: int = 4600
+    restarts: tuple[int, ...] = (2800, 4100)
     rows: int = 16
     length: int = tiny_tokenizer.CONTEXT
     hidden: int = 256
@@ -122,13 +122,13 @@ def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def _rate(recipe: Recipe, step: int) -> float:
-    """Learning rate: warm up, then fall in a straight line to zero; twice, with a restart.
+    """Learning rate: warm up, then fall in a straight line to zero; again after each restart.
 
     A run that is shorter than the warm-up only warms up.
     """
-    first = step < recipe.restart or recipe.steps <= recipe.restart
-    peak = recipe.learning_rate if first else recipe.restart_rate
-    begin, end = (0, min(recipe.restart, recipe.steps)) if first else (recipe.restart, recipe.steps)
+    begin = max((s for s in recipe.restarts if s <= step), default=0)
+    end = min((s for s in recipe.restarts if step < s < recipe.steps), default=recipe.steps)
+    peak = recipe.restart_rate if begin else recipe.learning_rate
     falling = (end - step) / max(1, end - begin - recipe.warmup)
     return peak * min((step - begin + 1) / max(1, recipe.warmup), falling)
 
@@ -137,7 +137,7 @@ def _loss(model: nn.Module, ids: torch.Tensor, weights: torch.Tensor) -> torch.T
     logits = model(input_ids=ids[:, :-1]).logits.float()
     each = nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
     w = weights[:, 1:].flatten()
-    return (each * w).sum() / w.sum()
+    return (each * w).sum() / w.sum().clamp_min(1e-8)
 
 
 def run(
@@ -151,12 +151,15 @@ def run(
 ) -> Path:
     """Train (or continue) and write a Hugging Face checkpoint into ``out``.
 
-    Raises T2Error where ``out`` holds an unfinished run of another recipe, or a damaged one, and
-    where ``device`` is a GPU that is not there.
+    Raises T2Error where ``out`` holds an unfinished run of another recipe, or a damaged one, or
+    cannot be made, and where ``device`` is a GPU that is not there.
     """
     if device != "cpu" and not torch.cuda.is_available():
         raise T2Error(f"device {device!r} was asked for but no CUDA GPU is usable: choose cpu")
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise T2Error(f"cannot make the folder {out}: {error.strerror or error}") from error
     state_file = out / "pretraining.pt"
     torch.manual_seed(recipe.seed)
     tok = tiny_tokenizer.train(recipe.seed)
@@ -171,9 +174,12 @@ def run(
     forward = torch.compile(model) if compile_model else model
     began = time.perf_counter() - seconds
     for step in range(start, recipe.steps):
-        if step == recipe.restart:
-            # The second phase starts from the weights as they would have been published.
-            model.to(torch.bfloat16).to(torch.float32)
+        if step in recipe.restarts:
+            # A restart begins from the weights as they would have been published. Only they are
+            # rounded: ``model.to`` would round the rotary frequencies too, and for good.
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    parameter.copy_(parameter.to(torch.bfloat16))
             optimizer = _optimizer(model, recipe)
         for group in optimizer.param_groups:
             group["lr"] = _rate(recipe, step)

@@ -10,7 +10,7 @@ import html
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -170,7 +170,8 @@ def _failed(before: Turns, question: str, reason: str) -> Values:
     return (
         before,
         conversation.messages(before),
-        *_mix_of(before),
+        gr.skip(),
+        gr.skip(),
         note(reason),
         gr.update(value=question),
         gr.skip(),
@@ -211,13 +212,14 @@ def restore(engine: Engine, saved: Any, ticket: int) -> Values:
 
 def _rest(engine: Engine, turns: Turns) -> Values:
     """All that depends on the whole conversation, including sliders set to its latest mix."""
-    weights = slider_weights(expert_names(engine), turns[-1].weights if turns else {})
+    names = expert_names(engine)
+    weights = slider_weights(names, turns[-1].weights if turns else {})
     # The number makes every mixer a new one: sliders that were moved are drawn anew as well.
     mixer = {"number": time.monotonic_ns(), "weights": weights}
     return (
         turns,
         conversation.messages(turns),
-        *_mix_of(turns),
+        *_mix_of(turns, names),
         mixer,
         weights,
         hand_line(weights),
@@ -225,12 +227,11 @@ def _rest(engine: Engine, turns: Turns) -> Values:
     )
 
 
-def _mix_of(turns: Turns) -> Values:
-    """Chart and words for the latest mix."""
-    seen = [turn for turn in turns if turn.looked]
-    if not seen:
-        return gr.update(visible=False), mix_line(())
-    return gr.update(value=charts.mix_figure(seen[-1].weights), visible=True), mix_line(turns)
+def _mix_of(turns: Turns, names: Sequence[str] = ()) -> Values:
+    """Chart and words for the latest mix; before there is one, all experts at nothing."""
+    seen = [turn.weights for turn in turns if turn.looked]
+    weights = seen[-1] if seen else dict.fromkeys(names, 0.0)
+    return charts.mix_figure(weights), mix_line(turns, names)
 
 
 def expert_names(engine: Engine) -> list[str]:
@@ -278,11 +279,11 @@ def note(text: str) -> Any:
     return gr.update(value=body, visible=bool(text))
 
 
-def mix_line(turns: Turns) -> str:
+def mix_line(turns: Turns, names: Sequence[str] = ()) -> str:
     """The latest mix in words: what the chart shows, for those who cannot see it."""
     seen = [turn for turn in turns if turn.looked]
     if not seen:
-        return f'<p class="t2-quiet">{words.EMPTY_MIX}</p>'
+        return f'<p class="t2-quiet">{words.EMPTY_MIX if names else words.NO_EXPERTS}</p>'
     mix = conversation.mix_words(seen[-1].weights)
     return f'<p class="t2-quiet">Latest answer: {html.escape(mix)}</p>'
 

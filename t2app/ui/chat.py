@@ -36,6 +36,9 @@ COPY_TEXT = """() => {
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 # Queued, although they take no time: a change of state starts other events only from the queue.
 AT_ONCE: dict[str, Any] = {**QUIET, "concurrency_limit": None}
+# One after the other: a question that is asked while the page still loads must not meet the
+# conversation that is being restored.
+IN_TURN: dict[str, Any] = {**QUIET, "concurrency_limit": 1, "concurrency_id": "questions"}
 
 
 @dataclass(frozen=True)
@@ -146,8 +149,8 @@ def _talk() -> Talk:
 def _side(session: Session, first: str, context: int) -> Side:
     with gr.Column(elem_id="t2-mix", elem_classes="t2-card"):
         gr.HTML("<h2>Mix of experts</h2>")
-        chart = gr.Plot(visible=False, show_label=False, container=False, elem_id="t2-chart")
-        mix = gr.HTML(asking.mix_line(()), elem_id="t2-mix-words")
+        chart = gr.Plot(show_label=False, container=False, elem_id="t2-chart")
+        mix = gr.HTML(elem_id="t2-mix-words")
     with gr.Column(elem_classes="t2-card"):
         strategy = gr.Radio(
             choices=[(asking.strategy_words(name)[0], name) for name in adapt.STRATEGIES],
@@ -188,6 +191,8 @@ def _sliders(session: Session, by_hand: gr.HTML) -> None:
     @gr.render(inputs=[session.mixer], triggers=[session.mixer.change], show_progress="hidden")
     def draw(mixer: Mapping[str, Any]) -> None:
         weights = mixer["weights"]
+        if not weights:
+            gr.HTML(f'<p class="t2-quiet">{words.NO_EXPERTS}</p>')
         sliders = [
             gr.Slider(
                 0,
@@ -216,14 +221,14 @@ def _wire_questions(talk: Talk, side: Side, session: Session) -> None:
         talk.notice,
         talk.box,
     ]
-    talk.box.submit(asking.ask, [talk.box, *given], changed, **AT_ONCE)
-    talk.chatbot.retry(asking.retry, given, changed, **AT_ONCE)
-    talk.chatbot.edit(asking.edit, given, changed, **AT_ONCE)
-    talk.chatbot.example_select(asking.pick, given, changed, **AT_ONCE)
+    talk.box.submit(asking.ask, [talk.box, *given], changed, **IN_TURN)
+    talk.chatbot.retry(asking.retry, given, changed, **IN_TURN)
+    talk.chatbot.edit(asking.edit, given, changed, **IN_TURN)
+    talk.chatbot.example_select(asking.pick, given, changed, **IN_TURN)
     for button in talk.kinds:
-        button.click(partial(asking.try_kind, button.value), given, changed, **AT_ONCE)
+        button.click(partial(asking.try_kind, button.value), given, changed, **IN_TURN)
     by_hand = [session.turns, session.ticket, session.hand]
-    side.again.click(asking.ask_again, by_hand, changed, **AT_ONCE)
+    side.again.click(asking.ask_again, by_hand, changed, **IN_TURN)
     side.strategy.change(asking.explained, side.strategy, side.explained, **AT_ONCE)
     talk.chatbot.copy(None, js=COPY_TEXT, **AT_ONCE)
 
@@ -264,5 +269,5 @@ def _wire_answers(
     for event in (answering, undone, cleared):
         event.then(settle, after, everything, **AT_ONCE)
     page.load(
-        partial(asking.restore, engine), [session.saved, session.ticket], everything, **AT_ONCE
+        partial(asking.restore, engine), [session.saved, session.ticket], everything, **IN_TURN
     )

@@ -151,7 +151,7 @@ def _report(turn: Turn) -> str:
         parts += ["**First pass: what kind of question is it?**", bars(turn.probabilities)]
     parts += ["**Experts used for the answer**", bars(with_base(turn.weights))]
     if turn.why:
-        parts.append(safe.shield(turn.why))
+        parts.append(safe.shield(turn.why[:1].upper() + turn.why[1:]))
     parts.append(_times(turn))
     return "\n\n".join(parts)
 
@@ -174,7 +174,7 @@ def _body(turn: Turn) -> list[str]:
     if turn.base_answer is None:
         return [answer] if answer else []
     base = safe.answer_markdown(turn.base_answer)
-    side = "With experts" if any(turn.weights.values()) else "Experts off"
+    side = "With experts" if any(turn.weights.values()) else "No experts"
     return [f"**{side}**\n\n{answer}", f"**Base model**\n\n{base}"]
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from t2app.data.check import MIN_ROWS, Report, check, safe_cell, split
@@ -178,8 +179,9 @@ def test_ten_rows_are_enough() -> None:
 
 
 def test_one_question_in_many_spellings_is_not_enough() -> None:
-    variants = [("".join(c).strip(), "1") for c in zip("aAaAaAaA", "bbBBbbBB", "ccccCCCC")]
-    report = check(table(*variants, *(("ABC"[: 1 + n], "1") for n in range(2))))
+    letters = itertools.product("aA", "bB", "cC", "dD")
+    report = check(table(*(("".join(spelling), "1") for spelling in letters)))
+    assert report.used == 16
     assert report.problem
 
 
@@ -227,6 +229,7 @@ CELLS = st.text(alphabet="ab 1\n=;-\ufffd.", max_size=6) | st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(CELLS, CELLS, CELLS), min_size=1, max_size=30),
     st.sampled_from(
@@ -242,8 +245,7 @@ def test_any_table_gives_a_report_or_an_error(
     try:
         found = table_from_cells(columns, rows)
         report = check(found, guess(found), reward=reward, seed=seed)
-    except T2Error as error:
-        assert "\n" not in str(error)
+    except T2Error:
         return
     numbers = [e.number for rows in report.splits.values() for e in rows]
     rejected = [row.number for row in report.rejected]
@@ -261,6 +263,7 @@ def test_any_table_gives_a_report_or_an_error(
     assert report.summary().count("\n") == 0
 
 
+@settings(deadline=None)
 @given(st.integers(1, 300), st.integers(0, 5))
 def test_every_row_is_on_one_side(n: int, seed: int) -> None:
     examples = [e for rows in check(table(*sums(n))).splits.values() for e in rows]

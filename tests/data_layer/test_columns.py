@@ -44,7 +44,10 @@ def table(*columns: str, rows: int = 2) -> Table:
         (("question", "choices", "answer"), Columns("question", "answer", choices=("choices",))),
         (("prompt", "tests"), Columns("prompt", tests="tests")),
         (("task_id", "text", "code", "test_list"), Columns("text", "code", tests="test_list")),
-        (("question_id", "question_text", "final_answer"), Columns("question_text", "final_answer")),
+        (
+            ("question_id", "question_text", "final_answer"),
+            Columns("question_text", "final_answer"),
+        ),
         (("foo", "bar"), Columns("foo", "bar")),
         (("question", "bar"), Columns("question", "bar")),
         (("foo", "label"), Columns("foo", "label")),
@@ -72,7 +75,7 @@ def test_row_numbers_are_no_answer() -> None:
 
 @pytest.mark.parametrize("columns", [("text",), ("foo", "bar", "baz"), ("question",)])
 def test_columns_that_cannot_be_told_are_named(columns: tuple[str, ...]) -> None:
-    with pytest.raises(T2Error, match="f.csv: it is not clear which column is the .*answer") as e:
+    with pytest.raises(T2Error, match=r"f\.csv: it is not clear which column is the .*answer") as e:
         guess(table(*columns))
     assert all(repr(name) in str(e.value) for name in columns)
 

@@ -159,6 +159,13 @@ def test_an_unfinished_run_on_other_rows_is_not_continued(
     assert "other settings (dataset_sha256)" in capsys.readouterr().err
 
 
+def test_tokens_are_counted_as_the_model_reads_them(empty_engine: Engine) -> None:
+    messages = [{"role": "user", "content": "What is <|end|> 2 + 2?"}]
+    assert empty_engine.count_tokens(messages) == len(empty_engine.prompt_ids(messages))
+    long = [{"role": "user", "content": "x" * 5000}]
+    assert empty_engine.count_tokens(long) > empty_engine.longest_prompt
+
+
 def test_the_name_of_a_file_becomes_that_of_its_expert() -> None:
-    names = {"a/My Data (2).csv": "my-data-2", "Übung_1.tsv": "bung_1", "x" * 60: "x" * 41}
+    names = {"a/My Data (2).csv": "my-data-2", "Übung_1.tsv": "ubung_1", "x" * 60: "x" * 41}
     assert {file: train_command._name_of(file) for file in names} == names

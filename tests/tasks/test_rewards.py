@@ -146,9 +146,9 @@ def test_regex(answer: str, gold: str, score: float) -> None:
 
 
 def test_a_pattern_that_never_ends_is_stopped() -> None:
-    began = time.perf_counter()
+    began = time.process_time()  # the limit is one of computing time
     assert rewards.regex("a" * 60 + "!", "(a|aa)+$") == 0
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def test_an_answer_streams_and_says_what_was_asked() -> None:
     double = Double(Script("one two three", seconds=0.1))
     seen = answered(double, (DONE, Turn("q", "classifier")), temperature=0.5, length=64.0)
     assert [values[0][-1].answer for values in seen] == ["", "one", "one two", "one two three"]
-    assert seen[0][2]["visible"] is True  # the chart comes with the first pass
+    assert list(seen[0][2].data[0].y)[-1] == "base"  # the chart comes with the first pass
     assert [values[2] for values in seen[1:]] == [SKIP] * 3
     assert seen[-1][0][-1].state == "done"
     assert [t.question for t in conversation.load(seen[0][6])] == ["first", "q"]
@@ -163,7 +163,7 @@ def test_settling_closes_saves_and_sets_the_sliders() -> None:
     values = asking.settled(Double(), (DONE,), 2, -1)
     turns, _, chart, mix, mixer, hand, _, status, notice, box, saved = values
     assert turns == (DONE,)
-    assert chart["visible"] is True
+    assert list(chart.data[0].x) == [0.5, 0.5]
     assert "math 50\xa0%, base 50\xa0%" in mix
     assert mixer["weights"] == hand == {"code": 0.0, "math": 0.5, "reasoning": 0.0}
     assert "tiny" in status
@@ -183,7 +183,11 @@ def test_a_cleared_conversation_does_not_come_back() -> None:
 def test_restore() -> None:
     kept = conversation.dump((DONE,))
     assert asking.restore(Double(), kept, 0)[0] == (DONE,)
-    assert asking.restore(Double(), None, 0)[0] == ()
+    fresh = asking.restore(Double(), None, 0)
+    assert fresh[0] == ()
+    assert list(fresh[2].data[0].x) == [0, 0, 0, 1]
+    assert words.EMPTY_MIX in fresh[3]
+    assert words.NO_EXPERTS in asking.restore(Double(names=()), None, 0)[3]
     assert set(map(str, asking.restore(Double(), kept, 1))) == {str(SKIP)}
     damaged = asking.restore(Double(), {"format": 99}, 0)
     assert damaged[0] == ()

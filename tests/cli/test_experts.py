@@ -1,0 +1,103 @@
+"""``experts``: list, show, import, export, delete."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from t2app.svf import expert as expert_file
+
+
+def test_list(cli, engine, make_expert):
+    before = {"accuracy": 0.1, "n": 5, "ci95": [0, 0.3]}
+    expert = make_expert("zoo")
+    engine.library.add(replace(expert, header={**expert.header, "before": before}))
+    (engine.library.folder / "broken.safetensors").write_bytes(b"nothing")
+    found = cli("experts", "--json").json
+    assert found == cli("experts", "list", "--json").json
+    names = [e["name"] for e in found["experts"]]
+    assert names == ["code", "dispatch", "math", "reasoning", "zoo"]
+    assert set(found["experts"][0]) == {
+        "name", "description", "base", "task", "objective", "reward", "before", "after", "created",
+    }  # fmt: skip
+    assert found["experts"][-1]["before"] == before
+    assert list(found["problems"]) == ["broken.safetensors"]
+    people = cli("experts")
+    assert people.code == 0
+    assert [line.split()[0] for line in people.out.splitlines()] == names
+    assert "10.0 %" in people.out
+    assert "broken.safetensors" in people.err
+    assert people.err.count("\n") == 1
+
+
+def test_list_without_experts(cli, engine):
+    for name in list(engine.library.experts()):
+        engine.library.delete(name)
+    assert cli("experts", "--json").json == {"experts": [], "problems": {}}
+
+
+def test_an_odd_header_does_not_hide_the_list(cli, engine, make_expert):
+    expert = make_expert("odd")
+    header = {**expert.header, "before": 0.5, "after": {"accuracy": "high"}}
+    engine.library.add(replace(expert, header=header))
+    done = cli("experts")
+    assert done.code == 0
+    assert "odd" in done.out
+
+
+def test_show(cli, engine):
+    found = cli("experts", "show", "math", "--json").json
+    expert = engine.library.get("math")
+    assert found["name"] == "math"
+    assert found["task"] == "math"
+    assert found["base"] == engine.base.base
+    assert found["numbers"] == engine.svf.layout.total
+    assert set(found["mean_abs_delta"]) == set(expert.z)
+    assert "description: " in cli("experts", "show", "math").out
+
+
+def test_export_and_import(cli, engine, tmp_path):
+    target = tmp_path / "out" / "copy.safetensors"
+    found = cli("experts", "export", "math", str(target), "--json").json
+    assert found == {"expert": "math", "path": str(target)}
+    before = engine.library.get("math")
+    assert cli("experts", "delete", "math", "--json").json == {"deleted": "math"}
+    assert "math" not in engine.library.experts()
+    found = cli("experts", "import", str(target), "--json").json
+    assert found["expert"] == "math"
+    after = engine.library.get("math")
+    assert all(torch.equal(after.z[k], v) for k, v in before.z.items())
+    assert after.header == before.header
+
+
+def test_nothing_is_overwritten_by_accident(cli, tmp_path):
+    target = tmp_path / "copy.safetensors"
+    assert cli("experts", "export", "math", str(target)).code == 0
+    again = cli("experts", "export", "math", str(target))
+    assert again.code == 2
+    assert "exists already" in again.err
+    assert cli("experts", "export", "math", str(target), "--overwrite").code == 0
+    again = cli("experts", "import", str(target))
+    assert again.code == 2
+    assert "'math' exists already" in again.err
+    assert cli("experts", "import", str(target), "--overwrite").code == 0
+
+
+def test_an_expert_of_another_base_is_refused(cli, engine, make_expert, tmp_path):
+    expert = make_expert("foreign")
+    path = tmp_path / "foreign.safetensors"
+    expert_file.save(replace(expert, header={**expert.header, "base": "other@1"}), path)
+    done = cli("experts", "import", str(path))
+    assert done.code == 2
+    assert "made for other@1, not for small@0123456789ab" in done.err
+    assert "foreign" not in engine.library.experts()
+
+
+def test_an_expert_whose_name_is_no_name_is_refused(cli, engine, make_expert, tmp_path):
+    path = tmp_path / "x.safetensors"
+    expert_file.save(replace(make_expert("x"), name="../../evil"), path)
+    done = cli("experts", "import", str(path))
+    assert done.code == 2
+    assert "is not a name for an expert" in done.err
+    assert set(engine.library.experts()) == {"code", "dispatch", "math", "reasoning"}

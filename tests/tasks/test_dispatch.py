@@ -1,0 +1,80 @@
+"""The first pass as a task: its prompt, its gold labels, labels read from generated text."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+
+from t2app.adapt import labels
+from t2app.svf.expert import Expert
+from t2app.tasks import BUILT_IN, DISPATCH, LABELS, dispatch
+
+
+def test_the_prompt_is_the_one_of_experts_named_like_the_tasks():
+    """So the dispatch expert is trained on exactly the prompt that it will see."""
+    experts = {
+        name: Expert(name, {}, {"task": name, "description": task.description})
+        for name, task in {**BUILT_IN, "dispatch": DISPATCH}.items()
+        if name != dispatch.OTHER
+    }
+    assert dispatch.system_prompt(labels.from_experts(experts)) == DISPATCH.system
+
+
+def test_the_prompt_lists_every_label():
+    lines = dispatch.system_prompt({"a": "first", "b-2": "second thing"}).split("\n")
+    assert lines[1:] == ["- a: first", "- b-2: second thing"]
+
+
+def test_messages():
+    system, user = dispatch.messages({"a": "first"}, "what?")
+    assert system == {"role": "system", "content": dispatch.system_prompt({"a": "first"})}
+    assert user == {"role": "user", "content": "what?"}
+
+
+def test_gold_labels_are_the_kinds_in_equal_parts():
+    r = random.Random(0)
+    golds = Counter(DISPATCH.draw(r).gold for _ in range(2000))
+    assert set(golds) == set(LABELS)
+    assert all(count > 400 for count in golds.values())
+
+
+def test_gold_labels_are_right():
+    r = random.Random(1)
+    problems = [DISPATCH.draw(r) for _ in range(300)]
+    assert dispatch.score(problems, [p.fast for p in problems]) == [1.0] * 300
+    assert dispatch.score(problems, [p.gold.upper() + "\n" for p in problems]) == [1.0] * 300
+    assert dispatch.score(problems, [f"It is {p.gold}" for p in problems]) == [0.0] * 300
+    wrong = [next(x for x in LABELS if x != p.gold) for p in problems]
+    assert dispatch.score(problems, wrong) == [0.0] * 300
+    assert dispatch.score(problems, [""] * 300) == [0.0] * 300
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("math", "math"),
+        ("Math.", "math"),
+        ("  CODE\n", "code"),
+        ("The category is math.", "math"),
+        ("code, not math", "code"),
+        ("**math**", "math"),
+        ("math-hard", "math-hard"),
+        ("It is math-hard!", "math-hard"),
+        ("my_own-", "my_own-"),
+        ("my_own-, I think", "my_own-"),
+        ("mathematics", "other"),
+        ("aftermath", "other"),
+        ("encode", "other"),
+        ("other", "other"),
+        ("I do not know", "other"),
+        ("", "other"),
+    ],
+)
+def test_parse_label(text, label):
+    assert dispatch.parse_label(text, ["math", "code", "math-hard", "my_own-", "other"]) == label
+
+
+def test_a_name_is_no_pattern():
+    assert dispatch.parse_label("aXb", ["a.b", "other"]) == "other"
