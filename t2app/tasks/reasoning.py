@@ -15,10 +15,11 @@ from t2app.tasks.base import Problem, a_or_an
 from t2app.tasks.facts import ANIMAL_RELATIONS, ASK_OF, DESCRIBE, RELATIONS, Relation
 
 LETTERS = "ABCDE"
-# How the letter is found, in the steps. A model of this size stays at chance with "letter" (named
-# before the options were looked at) and "judged" (yes or no to each); it learns "paired", because
-# what followed a word before is the one thing it finds without fail (docs/LOG.md).
-Style = Literal["letter", "judged", "paired"]
+# How the steps end. The task has "named": recall the fact, answer with the option's text. Styles
+# that end with the letter were taught in earlier phases of pretraining; a model of this size did
+# not learn to find it, whether named outright, after a yes or no to each option, or from a list of
+# options with their letters (docs/LOG.md).
+Style = Literal["letter", "judged", "paired", "named"]
 _PLURAL = {"lungs", "kidneys", "eyes", "ears", "bones", "muscles", "teeth", "chips"}
 
 
@@ -52,10 +53,13 @@ def layout(r: random.Random, stem: str, options: Sequence[str]) -> str:
     )
 
 
-def _answer(task: str, question: str, options: Sequence[str], right: str, recalled: str) -> Problem:
+def _answer(
+    task: str, question: str, options: Sequence[str], right: str, recalled: str, style: Style
+) -> Problem:
     letter = LETTERS[options.index(right)]
     last = f"The answer is {letter}."
-    return Problem(task, question, letter, last, f"{recalled} {last}")
+    steps = f"{recalled} The answer is {right}." if style == "named" else f"{recalled} {last}"
+    return Problem(task, question, letter, last, steps, tuple(zip(LETTERS, options, strict=False)))
 
 
 def _lower(sentence: str) -> str:
@@ -80,6 +84,8 @@ def _paired(names: Sequence[str]) -> str:
 def _value_steps(facts: str, options: Sequence[str], value: str, style: Style) -> str:
     """Work out a question for a value: recall the facts that lead to it, find its letter."""
     letter = LETTERS[options.index(value)]
+    if style == "named":
+        return f"I remember: {facts}."
     if style == "paired":
         return f"{_paired(options)} I remember: {facts} {letter}."
     if style == "judged":
@@ -93,16 +99,22 @@ def _ask_value(r: random.Random, relation: Relation, style: Style) -> Problem:
     options = _options(r, value, sorted(set(relation.facts.values()) - {value}))
     question = layout(r, fill(r.choice(relation.ask_value), key, value), options)
     fact = _lower(fill(relation.state, key, value))
-    return _answer("reasoning", question, options, value, _value_steps(fact, options, value, style))
+    steps = _value_steps(fact, options, value, style)
+    return _answer("reasoning", question, options, value, steps, style)
 
 
 def _ask_key(r: random.Random, relation: Relation, style: Style) -> Problem:
-    key = r.choice(list(relation.facts))
+    values = list(relation.facts.values())
+    # A value of many keys cannot be recalled to the one that is among the options.
+    keys = [k for k, v in relation.facts.items() if style != "named" or values.count(v) == 1]
+    key = r.choice(keys)
     value = relation.facts[key]
     options = _options(r, key, sorted(k for k, v in relation.facts.items() if v != value))
     question = layout(r, fill(r.choice(relation.ask_key), key, value), options)
     known = [relation.facts[o] for o in options]
-    if style == "paired":
+    if style == "named":
+        steps = f"I remember: {_lower(fill(relation.state, key, value))}."
+    elif style == "paired":
         listed = _paired([f"{o} {v}" for o, v in zip(options, known, strict=True)])
         steps = f"{listed} I look for {value} {LETTERS[options.index(key)]}."
     elif style == "judged":
@@ -112,19 +124,24 @@ def _ask_key(r: random.Random, relation: Relation, style: Style) -> Problem:
             f"{letter}) {o}: {v}." for letter, o, v in zip(LETTERS, options, known, strict=False)
         )
         steps = f"I remember: {listed}"
-    return _answer("reasoning", question, options, key, steps)
+    return _answer("reasoning", question, options, key, steps, style)
 
 
-def draw(r: random.Random, style: Style = "paired") -> Problem:
+def draw(r: random.Random, style: Style = "named") -> Problem:
     """One fact, asked in either direction, among three to five options.
 
     Other styles of the steps are those of earlier phases of pretraining (``tiny.corpus``).
     """
     name = r.choices(list(RELATIONS), [len(x.facts) + 3 for x in RELATIONS.values()])[0]
-    return (_ask_value if r.random() < 0.6 else _ask_key)(r, RELATIONS[name], style)
+    relation = RELATIONS[name]
+    if style != "named":
+        return (_ask_value if r.random() < 0.6 else _ask_key)(r, relation, style)
+    values = list(relation.facts.values())
+    unique = any(values.count(v) == 1 for v in values)
+    return (_ask_key if unique and r.random() < 0.3 else _ask_value)(r, relation, style)
 
 
-def draw_hard(r: random.Random, style: Style = "paired") -> Problem:
+def draw_hard(r: random.Random, style: Style = "named") -> Problem:
     """Two facts in a chain: the young of the animal that lives in a stable."""
     while True:
         first, second = r.choice(list(DESCRIBE)), r.choice(list(ASK_OF))
@@ -142,7 +159,7 @@ def draw_hard(r: random.Random, style: Style = "paired") -> Problem:
     question = layout(r, r.choice(ASK_OF[second]).format(x=described), options)
     facts = f"{_lower(fill(a.state, key, via))}. {fill(b.state, key, value)}"
     steps = _value_steps(facts, options, value, style)
-    return _answer("reasoning-hard", question, options, value, steps)
+    return _answer("reasoning-hard", question, options, value, steps, style)
 
 
 def final_letter(text: str) -> str | None:
@@ -158,5 +175,15 @@ def final_letter(text: str) -> str | None:
 
 
 def score(problems: Sequence[Problem], answers: Sequence[str]) -> list[float]:
-    """1 where the letter is the gold letter."""
-    return [float(final_letter(a) == p.gold) for p, a in zip(problems, answers, strict=True)]
+    """1 where the answer settles on the gold letter, or on the text of that option."""
+    return [float(_settled(p, a) == p.gold) for p, a in zip(problems, answers, strict=True)]
+
+
+def _settled(problem: Problem, answer: str) -> str | None:
+    """The letter that an answer names, or that of the option it names after "answer is"."""
+    said = re.findall(r"answer(?: is|:)\s*(.+?)\s*[.!]?\s*$", answer, re.MULTILINE)
+    if said:
+        for letter, text in problem.hidden:
+            if said[-1].lower() == text.lower():
+                return letter
+    return final_letter(answer)

@@ -78,7 +78,8 @@ PHASES = (
     Phase(0, KINDS, _EARLY_TASKS),
     Phase(1200, {**KINDS, "sums": 11, "pick": 7}, _EARLY_TASKS),
     Phase(2800, _LATE_KINDS, {**_TASKS, **_reasoning("judged")}),
-    Phase(4100, _LATE_KINDS, _TASKS),
+    Phase(4100, _LATE_KINDS, {**_TASKS, **_reasoning("paired")}),
+    Phase(4600, _LATE_KINDS, _TASKS),
 )
 _DESCRIPTIONS = {
     "math": (

@@ -30,8 +30,8 @@ class Recipe:
     """Everything that decides the weights (on one kind of machine)."""
 
     seed: int = 1
-    steps: int = 4600
-    restarts: tuple[int, ...] = (2800, 4100)
+    steps: int = 4850
+    restarts: tuple[int, ...] = (2800, 4100, 4600)
     rows: int = 16
     length: int = tiny_tokenizer.CONTEXT
     hidden: int = 256

@@ -106,6 +106,9 @@ def train(engine: Engine, task: Task, settings: Settings, run: Run) -> Iterator[
         state.restore(saved)
     held_out = task.problems("validation", settings.validation, settings.seed)
     began = time.perf_counter() - state.seconds
+    if state.step == 0:
+        # An expert has to beat the base on the validation problems, or it stays the base.
+        state.best = measure.accuracy(engine, task, held_out, None).accuracy
     while state.step < settings.steps:
         for group in optimizer.param_groups:
             group["lr"] = (

@@ -176,7 +176,9 @@ def test_odd_questions_are_answered(engine, question):
 
 
 @settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=20,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.text(st.characters(), min_size=1, max_size=40).filter(str.strip))
 def test_any_question_is_answered(engine, question):

@@ -124,7 +124,7 @@ def test_progress(learner, tmp_path):
     assert {p.steps for p in progress} == {12}
     measured = [p.step for p in progress if p.validation is not None]
     assert measured == [4, 8, 12]
-    best = -1.0
+    best = progress[0].best  # what the base has
     for p in progress:
         best = max(best, best if p.validation is None else p.validation)
         assert p.best == best
@@ -150,18 +150,32 @@ def test_a_penalty_keeps_the_policy_near_the_base(learner, tmp_path):
 
 
 def test_the_best_vectors_are_kept_not_the_last(learner, tmp_path, monkeypatch):
-    scores = iter([0.2, 0.9, 0.9])
+    scores = iter([0.1, 0.2, 0.9, 0.9])  # the base comes first
     real, deltas = measure.accuracy, []
 
     def scripted(engine, task, problems, delta):
-        deltas.append(delta.clone())
+        deltas.append(None if delta is None else delta.clone())
         return replace(real(engine, task, problems[:1], delta), scores=(next(scores),))
 
     monkeypatch.setattr(measure, "accuracy", scripted)
     run = run_in(tmp_path)
     train(learner, run)
     assert run.load()["best"] == 0.9
-    assert torch.equal(run.load()["best_delta"], deltas[1])
+    assert torch.equal(run.load()["best_delta"], deltas[2])
+
+
+def test_an_expert_that_never_beats_the_base_is_the_base(learner, tmp_path, monkeypatch):
+    scores = iter([0.5, 0.2, 0.5, 0.4])
+    real = measure.accuracy
+
+    def scripted(engine, task, problems, delta):
+        return replace(real(engine, task, problems[:1], delta), scores=(next(scores),))
+
+    monkeypatch.setattr(measure, "accuracy", scripted)
+    run = run_in(tmp_path)
+    train(learner, run)
+    assert run.load()["best"] == 0.5
+    assert not run.load()["best_delta"].any()
 
 
 def test_training_leaves_the_model_as_it_was(learner, tmp_path):
@@ -180,11 +194,11 @@ def test_problems_come_from_their_splits(learner, tmp_path):
         return ended(problems, answers)
 
     train(learner, run_in(tmp_path), task=replace(TASK, score=score))
-    # Steps 1 to 4 train, then comes the validation, and so on.
-    validation = [questions for i, questions in enumerate(drawn) if i % 5 == 4]
-    training = [questions for i, questions in enumerate(drawn) if i % 5 != 4]
+    # The base is validated, steps 1 to 4 train, then comes the validation, and so on.
+    validation = [questions for i, questions in enumerate(drawn) if i % 5 == 0]
+    training = [questions for i, questions in enumerate(drawn) if i % 5 != 0]
     assert len(training) == 12
-    assert validation[0] == validation[1] == validation[2]
+    assert validation[0] == validation[1] == validation[2] == validation[3]
     assert not validation[0] & set.union(*training)
     assert len(set.union(*training)) > 60, "every step should draw new problems"
 
