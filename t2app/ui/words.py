@@ -11,24 +11,24 @@ INTRO = "The model looks at your question, mixes its experts, then answers."
 # One click asks one of these; the first of each kind is on show while the chat is empty.
 EXAMPLES: dict[str, tuple[str, ...]] = {
     "Math": (
-        "A baker makes 6 trays with 8 muffins each. She sells 29 of them. "
-        "How many muffins are left?",
-        "Anna has 14 stickers. She buys 3 packs of 5 stickers each and gives 6 to Tom. "
-        "How many stickers does Anna have now?",
         "There are 7 boxes with 9 pens each. 15 pens are broken. The rest are sold for $2 each. "
         "How much money is that?",
+        "Maria earns 9 dollars an hour and works 5 hours a day for 4 days. "
+        "How much does that make?",
+        "There are 8 rows of 12 chairs. 17 chairs are removed. How many chairs are there now?",
     ),
     "Code": (
-        "Write a Python function f(x) that doubles x, adds 3 and returns the result.",
-        "Write a Python function total(numbers) that multiplies each number by 3, "
-        "adds 2 to each of them and returns the sum.",
-        "Write a Python function pick(values) that subtracts 4 from every element and returns "
-        "the largest one.",
+        "Write a Python function convert that takes a number n, adds 25 to n, then triples the "
+        "result, then takes 28 away from it, then returns the result.",
+        "Write a Python function f(x) that adds 17 to x, multiplies the result by 6, "
+        "subtracts 23 from it and returns the result.",
+        "Write a function score that takes a list of numbers nums, doubles each number, adds 13 "
+        "to each of them, keeps the even ones and counts them.",
     ),
     "Reasoning": (
-        "Which animal lays eggs? A) cow B) hen C) dog D) cat",
-        "What do bees make? A) milk B) wool C) honey D) silk",
-        "What is ice made of? A) water B) sand C) iron D) glass",
+        "What do we call a young horse? A) calf B) lamb C) foal D) kid",
+        "Which part of the body do we use to think? A) heart B) lungs C) brain D) skin",
+        "What does a barometer measure? A) temperature B) speed C) time D) air pressure",
     ),
     "Small talk": (
         "Hello! Who are you?",
