@@ -134,8 +134,8 @@ def test_every_expert_file_fits_and_says_where_it_comes_from(engine):
 ASKED = {
     "math": Problem(
         "math",
-        "Tom has 12 apples and buys 3 boxes with 4 apples each. How many apples does he have now?",
-        "24",
+        "There are 8 rows of 12 chairs. 17 chairs are removed. How many chairs are there now?",
+        "79",
         "",
         "",
     ),
@@ -154,6 +154,7 @@ ASKED = {
         "C",
         "",
         "",
+        (("A", "kitten"), ("B", "calf"), ("C", "puppy"), ("D", "foal")),
     ),
     "other": Problem("other", "Hello!", "hello", "", ""),
 }

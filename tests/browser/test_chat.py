@@ -109,7 +109,7 @@ def test_an_answer_streams(chat: Page) -> None:
                 {childList: true, subtree: true, characterData: true});
         }"""
     )
-    settled(chat, 1)
+    expect(chat.get_by_role("button", name="Ask", exact=True)).to_be_visible(timeout=ANSWER_MS)
     lengths = chat.evaluate("() => [...window.seen]")
     assert len(lengths) > 2
 
@@ -129,7 +129,7 @@ def test_compare_shows_both_answers_side_by_side(chat: Page) -> None:
 def test_stop_ends_an_answer_and_the_next_one_works(chat: Page) -> None:
     ramble(chat)
     chat.get_by_role("button", name="Stop", exact=True).click()
-    settled(chat, 1)
+    expect(chat.get_by_role("button", name="Ask", exact=True)).to_be_visible(timeout=ANSWER_MS)
     before = chat.locator("#t2-chat .bot-row").inner_text()
     chat.wait_for_timeout(500)
     assert chat.locator("#t2-chat .bot-row").inner_text() == before
