@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from t2app.cli.common import loading
 from t2app.config import TINY
 from t2app.errors import T2Error
 
@@ -35,6 +36,15 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--model", default=TINY, help="tiny (built in), a folder or a model id on the hub")
     add("--quant", default="auto", choices=("auto", "nf4", "int8", "none"), help="how to load it")
     add("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where it runs")
+    ways = ("auto", "factored", "merged")
+    add(
+        "--execution",
+        default="auto",
+        choices=ways,
+        help="how a mix is executed (docs/benchmarks.md)",
+    )
+    kept = ("auto", "dense", "int8", "nf4")
+    add("--factors", default="auto", choices=kept, help="how factors are kept (docs/benchmarks.md)")
     add("--host", default=LOCAL, help=f"address to serve on (default {LOCAL}: this computer only)")
     add("--port", type=int, help="port to serve on (default: the first free one from 7860)")
     add("--auth", metavar="USER:PASS", help="ask visitors for this name and password")
@@ -94,8 +104,17 @@ def serve(options: argparse.Namespace) -> None:
     from t2app.ui import page
 
     say(f"Loading {options.model} …")
-    engine = Engine.load(options.model, options.quant, options.device, progress=_progress)
-    blocks = page.build(engine)
+    # Not kept in a name here: the page may put another model in its place.
+    blocks = page.build(
+        Engine.load(
+            options.model,
+            options.quant,
+            options.device,
+            report=loading(),
+            execution=options.execution,
+            storage=options.factors,
+        )
+    )
     try:
         _, url, _ = blocks.launch(
             server_name=options.host,
@@ -119,12 +138,6 @@ def _stay_local() -> None:
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     for name in ("NO_PROXY", "no_proxy"):
         os.environ[name] = ",".join(filter(None, (os.environ.get(name), LOCAL, "localhost")))
-
-
-def _progress(done: int, total: int) -> None:
-    print(f"\rFactoring matrix {done} of {total}", end="", file=sys.stderr, flush=True)
-    if done == total:
-        print(file=sys.stderr)
 
 
 def say(line: str) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,13 +22,14 @@ from transformers import Cache, DynamicCache
 
 from t2app import config, models
 from t2app.errors import T2Error
-from t2app.models import BaseModel
-from t2app.svd.cache import Progress
+from t2app.models import BaseModel, Report, memory
 from t2app.svd.factor import Factor
 from t2app.svf.expert import Expert
-from t2app.svf.hooks import SVF
+from t2app.svf.hooks import SVF, Effect
 from t2app.svf.library import Library
+from t2app.svf.merged import Execution
 from t2app.svf.mixing import check_weights, mix
+from t2app.turns import Turns
 
 Message = Mapping[str, str]
 Prompt = list[int]
@@ -36,25 +37,45 @@ Prompt = list[int]
 # The fewest tokens worth answering with; a prompt that leaves less room is refused.
 ROOM_FOR_ANSWER = 16
 PREFIXES_KEPT = 8
+# The share of the free memory that speed may cost.
+MAY_TAKE = 0.7
 
 
 @dataclass(frozen=True)
 class Completion:
-    """What the model said to one prompt: the sampled ids (the end token too) and their text."""
+    """What the model said to one prompt: the sampled ids (the end token too) and their text.
+
+    ``likelihood`` is the mean log-probability of these tokens; None unless it was asked for.
+    """
 
     token_ids: list[int]
     text: str
     finished: bool
+    likelihood: float | None = None
 
 
 class Engine:
-    """A base model with its factors and the experts that fit it."""
+    """A base model with its factors and the experts that fit it.
 
-    def __init__(self, base: BaseModel, factors: Mapping[str, Factor]) -> None:
+    ``execution`` is ``auto``, ``factored`` or ``merged`` (see ``svf.merged``); ``storage`` says how
+    the factors are kept (see ``svf.basis``).
+    """
+
+    def __init__(
+        self,
+        base: BaseModel,
+        factors: Mapping[str, Factor],
+        execution: str = "auto",
+        storage: str = "auto",
+    ) -> None:
         self.base = base
         self.model = base.model
         self.tokenizer = base.tokenizer
-        self.svf = SVF(base.model, factors)
+        self.svf = SVF(base.model, factors, storage=storage, room=self._room())
+        self.execution = Execution(self.svf, execution, self._room)
+        self.turns = Turns()
+        # Singular values (r,) by module name: small, and all that is looked at after the start.
+        self.sigma = {name: factor.sigma.cpu() for name, factor in factors.items()}
         self.library = Library(config.experts_dir(base.name), self.svf.layout.sizes, base.base)
         self._deltas: dict[str, tuple[Expert, Tensor]] = {}
         self._prefixes: OrderedDict[tuple, Cache] = OrderedDict()
@@ -73,13 +94,19 @@ class Engine:
         model: str = config.TINY,
         quant: str = "auto",
         device: str = "auto",
-        progress: Progress | None = None,
+        report: Report = lambda *_: None,
+        execution: str = "auto",
+        storage: str = "auto",
     ) -> Engine:
-        """Load a base model and its factors (from the cache, or computed with ``progress``)."""
-        base = models.load(model, quant, device)
-        engine = cls(base, models.factors(base, progress))
+        """Load a base model and its factors; ``report(stage, done, total)`` tells how far it is."""
+        base = models.load(model, quant, device, report)
+        engine = cls(base, models.factors(base, report), execution, storage)
         engine.generate([[*base.tokenizer("hello").input_ids]], max_new_tokens=2)  # warm up
         return engine
+
+    def _room(self) -> float:
+        """Bytes that may be taken beside the model; the rest is for conversations."""
+        return memory.free(self.base.device) * MAY_TAKE
 
     # -- prompts -----------------------------------------------------------------------------
 
@@ -107,6 +134,12 @@ class Engine:
         """Tokens of a conversation in the model's chat format, however long."""
         return len(self._chat_ids(messages))
 
+    def answer_ids(self, text: str) -> Prompt:
+        """An answer as the model would say it, with the token that ends its turn."""
+        ids = self.tokenizer(self._defuse(text), add_special_tokens=False).input_ids
+        # Models with several end tokens end a turn with the tokenizer's own.
+        return [*ids, self.tokenizer.eos_token_id]
+
     def _chat_ids(self, messages: Sequence[Message]) -> Prompt:
         clean = [{"role": m["role"], "content": self._defuse(m["content"])} for m in messages]
         return self.tokenizer.apply_chat_template(
@@ -128,14 +161,15 @@ class Engine:
         """
         if not weights:
             return None
-        experts = self.library.experts()
-        active = {name: w for name, w in check_weights(weights, experts).items() if w > 0}
+        known = self.library.experts()
+        active = {name: w for name, w in check_weights(weights, known).items() if w > 0}
         if not active:
             return None
-        stacked = torch.stack([self._delta_of(experts[name]) for name in active])
-        return mix(
-            stacked, torch.tensor(list(active.values()), dtype=stacked.dtype, device=stacked.device)
-        )
+        return mix(self.deltas(known[name] for name in active), torch.tensor(list(active.values())))
+
+    def deltas(self, experts: Iterable[Expert]) -> Tensor:
+        """``z - 1`` of experts of the library, stacked: (K, R)."""
+        return torch.stack([self._delta_of(expert) for expert in experts])
 
     def _delta_of(self, expert: Expert) -> Tensor:
         known = self._deltas.get(expert.name)
@@ -153,32 +187,42 @@ class Engine:
         *,
         max_new_tokens: int = 256,
         temperature: float = 0.0,
-        seed: int | None = None,
+        seed: int | Sequence[int] | None = None,
+        tally: dict[int, float] | None = None,
     ) -> Iterator[dict[int, int]]:
         """Yield, step by step, the next token of every prompt that has not ended: ``{row: token}``.
 
-        ``delta`` is None, (R,) or (B, R), a mix for each row. Greedy at temperature 0. Closing the
-        generator stops at once.
+        ``delta`` is None, (R,) or (B, R), a mix for each row. Greedy at temperature 0. What a row
+        draws depends on its own seed alone (one number stands for those that follow it), not on the
+        rows beside it. ``tally`` collects the sum of each row's log-probabilities, at temperature
+        1. Closing the generator stops at once.
         """
         rows = torch.arange(len(prompts), device=self.base.device)
         ids, mask = self._left_pad(prompts)
-        steps = min(max_new_tokens, self.base.context - mask.shape[1])
-        generator = None
-        if seed is not None:  # any whole number is a seed, also one that needs more than 64 bits
-            generator = torch.Generator(self.base.device).manual_seed(seed % 2**63)
+        steps = max(0, min(max_new_tokens, self.base.context - mask.shape[1]))
+        draws = _draws(_row_seeds(seed, len(prompts)), len(prompts), steps).to(self.base.device)
         cache = DynamicCache(config=self.model.config)
+        effect = self.execution.effect(delta)
         for step in range(steps):
-            logits = self._forward(ids, mask, cache, delta)
-            tokens = _pick(logits, temperature, generator)
+            logits = self._forward(ids, mask, cache, effect)
+            tokens = _pick(logits, temperature, draws[:, step])
+            if tally is not None:
+                chosen = logits.gather(1, tokens[:, None])[:, 0] - logits.logsumexp(1)
+                for row, value in zip(rows.tolist(), chosen.tolist(), strict=True):
+                    tally[row] = tally.get(row, 0.0) + value
             yield dict(zip(rows.tolist(), tokens.tolist(), strict=True))
             alive = torch.tensor([t not in self.ends for t in tokens.tolist()], device=rows.device)
             if not alive.any() or step + 1 == steps:
                 return
             if not alive.all():
                 keep = alive.nonzero()[:, 0]
-                rows, tokens, mask = rows[keep], tokens[keep], mask[keep]
+                rows, tokens, mask, draws = rows[keep], tokens[keep], mask[keep], draws[keep]
                 cache.batch_select_indices(keep)
-                delta = delta[keep] if delta is not None and delta.dim() == 2 else delta
+                if delta is not None and delta.dim() == 2:
+                    delta = delta[keep]
+                    effect = self.execution.effect(delta)
+            if self.execution.changes_at(step + 1):
+                effect = self.execution.effect(delta, step + 1)
             ids = tokens[:, None]
             mask = torch.nn.functional.pad(mask, (0, 1), value=1)
 
@@ -189,31 +233,37 @@ class Engine:
         *,
         max_new_tokens: int = 256,
         temperature: float = 0.0,
-        seed: int | None = None,
+        seed: int | Sequence[int] | None = None,
         batch_size: int = 64,
+        likelihoods: bool = False,
     ) -> list[Completion]:
         """Complete every prompt, ``batch_size`` at a time, prompts of like length together."""
         done: dict[int, Completion] = {}
+        seeds = _row_seeds(seed, len(prompts))
         order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
         for start in range(0, len(order), batch_size):
             part = order[start : start + batch_size]
             mixes = delta[part] if delta is not None and delta.dim() == 2 else delta
             said: list[list[int]] = [[] for _ in part]
+            tally: dict[int, float] | None = {} if likelihoods else None
             for tokens in self.decode(
                 [prompts[i] for i in part],
                 mixes,
                 max_new_tokens=max_new_tokens,
                 temperature=temperature,
-                seed=None if seed is None else seed + start,
+                seed=None if seeds is None else [seeds[i] for i in part],
+                tally=tally,
             ):
                 for row, token in tokens.items():
                     said[row].append(token)
-            done |= {i: self._completion(ids) for i, ids in zip(part, said, strict=True)}
+            for row, i in enumerate(part):
+                done[i] = self._completion(said[row], None if tally is None else tally.get(row))
         return [done[i] for i in range(len(prompts))]
 
-    def _completion(self, ids: list[int]) -> Completion:
+    def _completion(self, ids: list[int], likelihood: float | None) -> Completion:
         finished = bool(ids) and ids[-1] in self.ends
-        return Completion(ids, self.text(ids), finished)
+        mean = None if likelihood is None else likelihood / len(ids)
+        return Completion(ids, self.text(ids), finished, mean)
 
     def text(self, ids: Sequence[int]) -> str:
         """Tokens as text, without the end token and other special ones."""
@@ -245,7 +295,7 @@ class Engine:
     def embed(self, prompts: Sequence[Prompt], delta: Tensor | None = None) -> Tensor:
         """Last hidden state at the last token of each prompt: (B, hidden) in fp32."""
         ids, mask = self._left_pad(prompts)
-        with self.svf.using(delta):
+        with self.turns.turn(), self.svf.using(delta):
             out = self.model(
                 input_ids=ids,
                 attention_mask=mask,
@@ -325,13 +375,20 @@ class Engine:
         return self._forward(torch.tensor([ids], device=self.base.device), mask, cache, delta)[0]
 
     @torch.no_grad()
-    def _forward(self, ids: Tensor, mask: Tensor, cache: Cache, delta: Tensor | None) -> Tensor:
-        return self._logits(ids, mask, cache, delta, keep=1)[:, -1].float()
+    def _forward(
+        self, ids: Tensor, mask: Tensor, cache: Cache, effect: Tensor | Effect | None
+    ) -> Tensor:
+        return self._logits(ids, mask, cache, effect, keep=1)[:, -1].float()
 
     def _logits(
-        self, ids: Tensor, mask: Tensor, cache: Cache | None, delta: Tensor | None, keep: int
+        self,
+        ids: Tensor,
+        mask: Tensor,
+        cache: Cache | None,
+        effect: Tensor | Effect | None,
+        keep: int,
     ) -> Tensor:
-        with self.svf.using(delta):
+        with self.turns.turn(), self.svf.using(effect):
             return self.model(
                 input_ids=ids,
                 attention_mask=mask,
@@ -353,7 +410,7 @@ class Engine:
         return ids, mask
 
     def status(self) -> dict[str, Any]:
-        """Model, device, precision, memory in use (MB) and context, for people to read."""
+        """Model, device, precision, memory in use (MB), context, execution, for people to read."""
         cuda = self.base.device.type == "cuda"
         used = (
             torch.cuda.memory_allocated(self.base.device)
@@ -366,6 +423,7 @@ class Engine:
             "precision": self.base.precision,
             "memory_mb": round(used / 2**20),
             "context": self.base.context,
+            "execution": self.execution.choice,
         }
 
 
@@ -374,10 +432,29 @@ def _positions(mask: Tensor) -> Tensor:
     return (mask.cumsum(-1) - 1).clamp(min=0)
 
 
-def _pick(logits: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
-    """Greedy at temperature 0, else a sample: (B, V) to (B,)."""
+def _row_seeds(seed: int | Sequence[int] | None, rows: int) -> Sequence[int] | None:
+    """A seed for each row; None stays None."""
+    return [seed + i for i in range(rows)] if isinstance(seed, int) else seed
+
+
+def _draws(seeds: Sequence[int] | None, rows: int, steps: int) -> Tensor:
+    """Uniform numbers (rows, steps), drawn on the CPU: the same ones for every device."""
+    if seeds is None:
+        return torch.rand(rows, steps)
+    generator = torch.Generator()
+    # Any whole number is a seed, also one that needs more than 64 bits.
+    drawn = [torch.rand(steps, generator=generator.manual_seed(s % 2**63)) for s in seeds]
+    return torch.stack(drawn)
+
+
+def _pick(logits: Tensor, temperature: float, draw: Tensor) -> Tensor:
+    """Greedy at temperature 0, else the token at which ``draw`` (B,) falls: (B, V) to (B,)."""
     if temperature <= 0:
         return logits.argmax(-1)
     # From 0 downwards and not below 1e-6, so that no temperature overflows.
     scaled = (logits - logits.amax(-1, keepdim=True)) / max(temperature, 1e-6)
-    return torch.multinomial(scaled.softmax(-1), 1, generator=generator)[:, 0]
+    heights = scaled.softmax(-1).cumsum(-1)
+    top = heights[:, -1:]
+    # Below the top also after rounding, so that no token of probability 0 is ever picked.
+    at = torch.minimum(draw[:, None] * top, torch.nextafter(top, torch.zeros_like(top)))
+    return torch.searchsorted(heights, at, right=True)[:, 0]

@@ -517,7 +517,7 @@ def test_status(engine):
 def test_loading_from_a_folder(checkpoint, tmp_path, monkeypatch):
     monkeypatch.setenv("T2APP_CACHE", str(tmp_path))  # factors that no other test has computed
     steps = []
-    engine = Engine.load(str(checkpoint), progress=lambda done, total: steps.append((done, total)))
+    engine = Engine.load(str(checkpoint), report=lambda _, done, total: steps.append((done, total)))
     assert steps[-1] == (14, 14)
     assert engine.base.name == checkpoint.name
     prompt = engine.prompt_ids(user("the fox"))

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # A part imports parts further up, and its own modules.
 LEVELS = (
-    {"t2app", "config", "errors"},
+    {"t2app", "config", "errors", "turns"},
     {"svd"},
     {"svf"},
     {"models"},
@@ -27,6 +27,7 @@ LEVELS = (
         "adapt",
         "training",
         "evaluation",
+        "export",
         "tiny",
     },  # these import each other, but in no circle
     {"cli", "ui", "__main__"},

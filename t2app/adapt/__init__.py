@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 
-from t2app.adapt import classifier, prompt
+from t2app.adapt import classifier, mixes, prompt, prototype
 from t2app.adapt.result import Adaptation
 from t2app.engine import Engine
 from t2app.errors import T2Error
@@ -18,6 +18,8 @@ from t2app.svf.mixing import check_weights
 STRATEGIES = {
     "classifier": "the dispatch expert classifies the question",
     "prompt": "the plain model classifies the question",
+    "prototype": "the expert whose example questions are most like the question",
+    "few-shot": "a mix that was found on solved examples",
     "manual": "you set the weights",
     "off": "the plain model answers, in one pass",
 }
@@ -31,9 +33,12 @@ def choose(
     *,
     weights: Mapping[str, float] | None = None,
     generate: bool = False,
+    mix: str | None = None,
 ) -> Adaptation:
-    """Run the first pass; ``weights`` are those of ``manual``, ``generate`` says the label aloud.
+    """Run the first pass.
 
+    ``weights`` are those of ``manual``, ``mix`` names that of ``few-shot`` (default: the newest);
+    ``generate`` says the label aloud instead of scoring every one.
     Raises T2Error for an unknown strategy, unknown experts and impossible weights.
     """
     began = time.perf_counter()
@@ -42,6 +47,10 @@ def choose(
     elif strategy == "manual":
         checked = check_weights(weights or {}, engine.library.experts())
         found = Adaptation("manual", weights=checked, why="the weights were set by hand")
+    elif strategy == "few-shot":
+        found = mixes.choose(engine, mix)
+    elif strategy == "prototype":
+        found = prototype.choose(engine, question)
     elif strategy == "prompt":
         found = prompt.choose(engine, question, generate=generate)
     elif strategy == "classifier":

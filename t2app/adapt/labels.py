@@ -18,14 +18,19 @@ from t2app.tasks import dispatch
 LABEL_TOKENS = 48
 
 
+def takes_part(expert: Expert) -> bool:
+    """Whether a first pass may choose the expert: not one that classifies, not a saved mix."""
+    return expert.task != "dispatch" and "mix" not in expert.header
+
+
 def from_experts(experts: Mapping[str, Expert]) -> dict[str, str]:
-    """Label -> description, by name; experts that classify are no labels, ``other`` comes last."""
+    """Label -> description, by name, for every expert that takes part; ``other`` comes last."""
     found = {
         name: " ".join(e.description.split()) or name
         for name, e in experts.items()
-        if e.task != "dispatch"
+        if takes_part(e)
     }
-    return {**dict(sorted(found.items())), dispatch.OTHER: dispatch.OTHER_DESCRIPTION}
+    return dispatch.listed(found)
 
 
 def classify(

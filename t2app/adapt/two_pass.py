@@ -41,6 +41,7 @@ def stream(
     strategy: str = adapt.DEFAULT,
     weights: Mapping[str, float] | None = None,
     generate_label: bool = False,
+    mix: str | None = None,
     compare: bool = False,
     temperature: float = 0.0,
     max_new_tokens: int = DEFAULT_LENGTH,
@@ -56,7 +57,9 @@ def stream(
     if not question.strip():
         raise T2Error("the question is empty: write one")
     prompt = _fit(engine, messages, max_new_tokens)
-    adaptation = adapt.choose(engine, question, strategy, weights=weights, generate=generate_label)
+    adaptation = adapt.choose(
+        engine, question, strategy, weights=weights, generate=generate_label, mix=mix
+    )
     began = time.perf_counter()
     delta = engine.delta(adaptation.weights)
     switched = time.perf_counter()

@@ -19,10 +19,12 @@ from t2app.errors import T2Error
 
 COMMANDS = {
     "ask": "answer a question in two passes",
-    "experts": "list, show, import, export or delete experts",
+    "experts": "look at, compare, import, export, rename or delete experts",
     "train": "train an expert with reinforcement learning",
+    "adapt": "find the mix of experts that does best on a few solved examples",
     "eval": "measure tasks by strategies",
-    "bench": "measure speed",
+    "bench": "measure speed, memory and accuracy",
+    "export": "write a mix as a plain Hugging Face checkpoint",
     "factors": "compute and cache the SVD factors of a model",
     "pretrain": "make the built-in model again",
 }

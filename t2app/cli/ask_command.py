@@ -21,7 +21,11 @@ from t2app.svf.mixing import parse_weights
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``ask``."""
     parser.add_argument("question", help="the question, or - for standard input")
-    parser.add_argument("--strategy", help="classifier (default), prompt, manual or off")
+    parser.add_argument(
+        "--strategy",
+        help="classifier, prompt, prototype, few-shot, manual or off (default: the best)",
+    )
+    parser.add_argument("--mix", help="the mix that few-shot answers with (default: the newest)")
     parser.add_argument("--weights", help="weights set by hand: math=0.7,code=0.3")
     parser.add_argument(
         "--generate-label", action="store_true", help="say the label aloud, as in the paper"
@@ -60,19 +64,33 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
         raise T2Error(
             f"--weights sets the mix by hand, --strategy {args.strategy} chooses it: give one"
         )
+    if args.mix is not None and args.strategy not in (None, "few-shot"):
+        raise T2Error(f"--mix is for --strategy few-shot, not for {args.strategy}")
+    if args.mix is not None and weights is not None:
+        raise T2Error("--weights sets the mix by hand, --mix takes a saved one: give one")
     if args.max_new_tokens < 1:
         raise T2Error(f"--max-new-tokens is {args.max_new_tokens}: it must be at least 1")
     if not 0 <= args.temperature < float("inf"):
         raise T2Error(f"--temperature is {args.temperature}: it must be 0 or more")
     return {
-        "strategy": "manual" if weights is not None else args.strategy or "classifier",
+        "strategy": _strategy(args),
         "weights": weights,
+        "mix": args.mix,
         "generate_label": args.generate_label,
         "compare": args.compare,
         "temperature": args.temperature,
         "max_new_tokens": args.max_new_tokens,
         "seed": args.seed,
     }
+
+
+def _strategy(args: argparse.Namespace) -> str:
+    """What was asked for, or what the other arguments imply."""
+    from t2app import adapt
+
+    if args.weights is not None:
+        return "manual"
+    return args.strategy or ("few-shot" if args.mix is not None else adapt.DEFAULT)
 
 
 def _lines() -> Iterator[tuple[int, str]]:

@@ -5,16 +5,30 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from typing import Any
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    """``--model``, ``--quant``, ``--device`` and ``--json``."""
+    """``--model``, ``--quant``, ``--device``, ``--execution``, ``--factors`` and ``--json``."""
     parser.add_argument(
         "--model", default="tiny", help="tiny (built in), a folder, or a Hugging Face id"
     )
     parser.add_argument("--quant", default="auto", help="auto, nf4, int8 or none")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument(
+        "--execution",
+        default="auto",
+        choices=("auto", "factored", "merged"),
+        help="how a mix is executed: beside the weights, or written into a copy of them (auto: "
+        "once an answer gets long)",
+    )
+    parser.add_argument(
+        "--factors",
+        default="auto",
+        choices=("auto", "dense", "int8", "nf4"),
+        help="how the factors are kept (auto: in the model's own precision)",
+    )
     add_json(parser)
 
 
@@ -27,12 +41,27 @@ def load_engine(args: argparse.Namespace):
     """The engine that the arguments ask for; factoring shows its progress."""
     from t2app.engine import Engine
 
-    return Engine.load(args.model, args.quant, args.device, progress=factored)
+    return Engine.load(
+        args.model,
+        args.quant,
+        args.device,
+        report=loading(),
+        execution=args.execution,
+        storage=args.factors,
+    )
 
 
-def factored(done: int, total: int) -> None:
-    """Progress of factoring."""
-    note(f"\rfactoring matrix {done} of {total}", end="\n" if done == total else "")
+def loading() -> Callable[[str, int, int], None]:
+    """A ``Report`` for a model that is being loaded: one line, with the time left."""
+    from t2app.models.words import Pace
+
+    pace = Pace()
+
+    def report(stage: str, done: int, total: int) -> None:
+        if total:
+            note(f"\r{pace(stage, done, total):<60}", end="\n" if done == total else "")
+
+    return report
 
 
 def note(text: str, end: str = "\n") -> None:

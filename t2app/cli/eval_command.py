@@ -1,8 +1,13 @@
-"""Measure tasks by strategies (base, each expert, each strategy, oracle) on fresh problems."""
+"""Measure tasks by strategies on fresh problems: base, each expert, strategies, oracle, few-shot.
+
+What is measured is kept: a table that was interrupted continues, and two processes with other tasks
+can share the work. The table is also written as JSON, after each task.
+"""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from t2app.cli.common import add_model, load_engine, note, print_json
 from t2app.errors import T2Error
@@ -14,33 +19,54 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--task", action="append", help="a task; may be given several times (default: all)"
     )
     parser.add_argument(
-        "--strategy", action="append", help="classifier or prompt; may be given several times"
+        "--strategy",
+        action="append",
+        help="prompt; prompt, said; classifier; prototype; few-shot 3; few-shot 5; few-shot 10; "
+        "few-shot 5, likelihood (default: these); few-shot 5, free; few-shot 5, per layer",
     )
     parser.add_argument("--n", type=int, default=500, help="fresh problems of each task")
+    parser.add_argument("--out", metavar="FILE", help="the JSON file (default: in the cache)")
+    parser.add_argument("--fresh", action="store_true", help="measure again what is there")
+    parser.add_argument(
+        "--questions", metavar="FILE", help="JSON Lines with question and kind, to classify too"
+    )
     add_model(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure, and print the table."""
-    from t2app.evaluation import grid
-    from t2app.tasks import BUILT_IN, SISTERS
+    from t2app.evaluation import grid, results
+    from t2app.evaluation.memo import Memo, write
 
-    known = (*BUILT_IN, *SISTERS)
-    for task in args.task or ():
-        if task not in known:
-            raise T2Error(f"unknown task {task!r}: choose from {', '.join(known)}")
-    for strategy in args.strategy or ():
-        if strategy not in grid.TWO_PASS:
-            raise T2Error(
-                f"strategy {strategy!r} cannot be measured: choose from {', '.join(grid.TWO_PASS)}"
-            )
-    if args.n < 1:
-        raise T2Error(f"--n is {args.n}: it must be at least 1")
+    questions = grid.read_questions(Path(args.questions)) if args.questions else []
+    engine = load_engine(args)
+    tasks, strategies = args.task or grid.KNOWN_TASKS, args.strategy or grid.USUAL
+    grid.check(engine, tasks, strategies, args.n)
+    out = Path(args.out) if args.out else results.path(engine)
+    _try(out)
     found = grid.run(
-        load_engine(args), args.task or known, args.strategy or grid.TWO_PASS, args.n, note
+        engine,
+        tasks,
+        strategies,
+        args.n,
+        memo=Memo(results.folder() / "measured", args.fresh),
+        handwritten=questions,
+        report=note,
+        keep=lambda table: write(out, table, indent=1),
     )
+    note(f"written to {out}")
     if args.json:
         print_json(found)
     else:
         print(grid.markdown(found))
     return 0
+
+
+def _try(out: Path) -> None:
+    """T2Error now rather than after an hour."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with out.open("a"):
+            pass
+    except OSError as error:
+        raise T2Error(f"cannot write {out}: {error.strerror or error}") from error

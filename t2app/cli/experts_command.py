@@ -1,4 +1,15 @@
-"""The experts of a model: list, show NAME, import FILE, export NAME FILE, delete NAME."""
+"""The experts of a model: list, look at, compare, import, export, rename, describe, delete.
+
+list                      what there is, and which files do not fit
+show NAME                 everything about one expert
+compare                   cosine similarity of all experts
+import FILE [--name NAME] a file of t2app, or a .pt of SakanaAI/self-adaptive-llms
+export NAME FILE          a copy to pass on
+rename NAME NEW           call it something else
+describe NAME "TEXT"      what it is for: people and the first pass read this
+delete NAME               put it away
+restore NAME              bring the last deleted expert of that name back
+"""
 
 from __future__ import annotations
 
@@ -8,18 +19,30 @@ from typing import Any
 
 from t2app.cli.common import add_model, load_engine, note, print_json
 from t2app.errors import T2Error
-from t2app.svf import expert as expert_file
+from t2app.svf import compare
 from t2app.svf.expert import Expert
+from t2app.svf.library import Library
 
-ARGUMENTS = {"list": 0, "show": 1, "import": 1, "export": 2, "delete": 1}
+ARGUMENTS = {
+    "list": 0,
+    "show": 1,
+    "compare": 0,
+    "import": 1,
+    "export": 2,
+    "rename": 2,
+    "describe": 2,
+    "delete": 1,
+    "restore": 1,
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``experts``."""
     parser.add_argument("action", nargs="?", default="list", choices=list(ARGUMENTS))
     parser.add_argument("names", nargs="*", metavar="NAME|FILE")
+    parser.add_argument("--name", help="import under this name")
     parser.add_argument(
-        "--overwrite", action="store_true", help="import in place of an expert of that name"
+        "--overwrite", action="store_true", help="replace an expert or file of that name"
     )
     add_model(parser)
 
@@ -32,26 +55,51 @@ def run(args: argparse.Namespace) -> int:
             f"experts {args.action} takes {wanted} argument{'s' * (wanted != 1)}, "
             f"not {len(args.names)}"
         )
-    library = load_engine(args).library
-    if args.action == "list":
-        return _list(library, args.json)
-    if args.action == "show":
-        return _print(_details(library.get(args.names[0])), args.json)
-    if args.action == "import":
-        expert = expert_file.load(Path(args.names[0]))
-        path = library.add(expert, overwrite=args.overwrite)
-        return _print({"expert": expert.name, "path": str(path)}, args.json)
-    if args.action == "export":
-        target = Path(args.names[1])
-        if target.exists() and not args.overwrite:
-            raise T2Error(f"{target} exists already: choose another file, or --overwrite")
-        expert_file.save(library.get(args.names[0]), target)
-        return _print({"expert": args.names[0], "path": str(target)}, args.json)
-    library.delete(args.names[0])
-    return _print({"deleted": args.names[0]}, args.json)
+    engine = load_engine(args)
+    found = _do(engine, args)
+    return _list(engine.library, args.json) if found is None else _print(found, args.json)
 
 
-def _list(library, as_json: bool) -> int:
+def _do(engine, args: argparse.Namespace) -> dict[str, Any] | None:
+    """What the action gives to print; None for the list, which looks different to people."""
+    library: Library = engine.library
+    match args.action, args.names:
+        case "show", [name]:
+            return _details(library.get(name))
+        case "compare", _:
+            return _alike(library)
+        case "import", [file]:
+            expert = library.import_file(Path(file), engine.sigma, args.name, args.overwrite)
+            return {"expert": expert.name, "path": str(library.path(expert.name))}
+        case "export", [name, file]:
+            library.export(name, Path(file), args.overwrite)
+            return {"expert": name, "path": file}
+        case "rename", [name, new]:
+            return {"expert": new, "was": name, "path": str(library.rename(name, new))}
+        case "describe", [name, text]:
+            library.describe(name, text)
+            return {"expert": name, "description": library.get(name).description}
+        case "delete", [name]:
+            library.delete(name)
+            return {"deleted": name}
+        case "restore", [name]:
+            return {"expert": name, "path": str(library.restore(name))}
+    return None
+
+
+def _alike(library: Library) -> dict[str, Any]:
+    """Cosine similarity of all experts, by name and name."""
+    experts = library.experts()
+    if len(experts) < 2:
+        raise T2Error(f"comparing needs two experts, this model has {len(experts)}: add another")
+    rows = compare.similarity(experts, list(library.shapes)).tolist()
+    return {
+        name: {other: round(value, 4) for other, value in zip(experts, row, strict=True)}
+        for name, row in zip(experts, rows, strict=True)
+    }
+
+
+def _list(library: Library, as_json: bool) -> int:
     experts, problems = library.experts(), library.problems()
     if as_json:
         print_json({"experts": [_summary(e) for e in experts.values()], "problems": problems})
@@ -77,11 +125,11 @@ def _summary(e: Expert) -> dict[str, Any]:
 
 def _details(e: Expert) -> dict[str, Any]:
     """The header, and how far ``z`` is from 1 in each matrix."""
-    distance = {name: round((z - 1).abs().mean().item(), 5) for name, z in e.z.items()}
+    distance = {name: round(value, 5) for name, value in compare.strength(e).items()}
     return {
         "name": e.name,
         **e.header,
-        "numbers": sum(z.numel() for z in e.z.values()),
+        "numbers": compare.numbers(e),
         "mean_abs_delta": distance,
     }
 

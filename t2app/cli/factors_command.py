@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 
-from t2app.cli.common import add_json, factored, print_json
+from t2app.cli.common import add_json, loading, print_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,11 +19,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Factor, and print how much that was."""
     from t2app import models
+    from t2app.models.kept import kept_as
 
     began = time.perf_counter()
-    base = models.load(args.model, args.quant, args.device)
-    found = models.factors(base, factored)
-    report = {
+    report = loading()
+    base = models.load(args.model, args.quant, args.device, report)
+    found = models.factors(base, report)
+    summary = {
         "model": base.name,
         "base": base.base,
         "matrices": len(found),
@@ -32,12 +34,16 @@ def run(args: argparse.Namespace) -> int:
             sum(f.basis.numel() * f.basis.element_size() for f in found.values()) / 2**20, 1
         ),
         "seconds": round(time.perf_counter() - began, 2),
+        "kept_as": kept_as(found, base.model.dtype),
     }
     if args.json:
-        print_json(report)
+        print_json(summary)
     else:
         print(
-            f"{report['model']}: {report['matrices']} matrices, "
-            f"{report['numbers']} singular values, {report['megabytes']} MB, {report['seconds']} s"
+            f"{summary['model']}: {summary['matrices']} matrices, "
+            f"{summary['numbers']} singular values, {summary['megabytes']} MB, "
+            f"{summary['seconds']} s"
         )
+        for storage, cost in summary["kept_as"].items():
+            print(f"  --factors {storage}: {cost['megabytes']} MB, error {cost['error']:.1%}")
     return 0

@@ -24,10 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for field in fields(Recipe):
         option = f"--{field.name.replace('_', '-')}"
-        if isinstance(field.default, tuple):
-            parser.add_argument(option, type=int, nargs="*", default=list(field.default))
-        else:
-            parser.add_argument(option, type=type(field.default), default=field.default)
+        parser.add_argument(option, type=type(field.default), default=field.default)
     add_json(parser)
 
 
@@ -35,8 +32,7 @@ def run(args: argparse.Namespace) -> int:
     """Pretrain with progress."""
     from t2app.tiny import pretrain
 
-    given = {f.name: getattr(args, f.name) for f in fields(pretrain.Recipe)}
-    recipe = pretrain.Recipe(**{**given, "restarts": tuple(given["restarts"])})
+    recipe = pretrain.Recipe(**{f.name: getattr(args, f.name) for f in fields(pretrain.Recipe)})
     out = pretrain.run(
         args.out,
         recipe,

@@ -1,58 +1,95 @@
-"""Train an expert with reinforcement learning on the rows of a file, or on a built-in task.
+"""Train an expert on the rows of a file, or on a built-in task.
 
 FILE is CSV (comma, semicolon, tab or pipe), JSON Lines or a JSON array with a question and an
 answer in each row. Encoding, delimiter and columns are detected and can be named; how an answer is
-judged follows from what the answers are. Rows are split into those to train on, those to choose the
-best step by, and those to measure before and after.
+judged follows from what the answers are, and what is learned from (--objective) from how often the
+base model gets them right. Rows are split into those to train on, those to choose the best step by,
+and those to measure before and after.
 
-A run that was stopped or killed continues from its last checkpoint when it is started again with
-the same settings. Ctrl-C keeps the best expert so far.
+Ctrl-C finishes the step and keeps the best expert so far; a second Ctrl-C ends at once. Every step
+ends with a checkpoint: --resume continues the last run that did not get to its end, or the one
+named, with the settings and rows it was started with.
+
+Several processes or machines train one expert together: accelerate launch ... -m t2app train ...
 """
 
 from __future__ import annotations
 
 import argparse
 import re
+import signal
+import sys
+import threading
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from t2app.cli.common import add_model, load_engine, note, print_json
+from t2app.cli import common
+from t2app.cli.common import add_model, load_engine, print_json
 from t2app.errors import T2Error
 
 if TYPE_CHECKING:
     from t2app.data import Report
     from t2app.engine import Engine
     from t2app.tasks import Task
-    from t2app.training.reinforce import Progress
+    from t2app.training.loop import Progress
+    from t2app.training.parallel import World
+    from t2app.training.runs import Run, Spec, Status
+    from t2app.training.settings import Settings
 
 SHOWN = 5  # rejected rows
+BAR = 24  # characters
+LAST = "the last one"
 FOR_FILES = ("reward", "columns", "encoding", "delimiter", "header", "description", "rejected")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of ``train``; one option for each setting of the RL loop."""
-    from t2app.training.reinforce import Settings
+    """Arguments of ``train``; one option for each setting."""
+    from t2app.training.experts import TEST
 
     parser.add_argument("file", nargs="?", metavar="FILE", help="rows to train on")
     parser.add_argument("--task", help="instead of FILE: math, code, reasoning or dispatch")
     parser.add_argument("--name", help="name of the expert (default: that of the file or task)")
-    _add_file_arguments(parser.add_argument_group("how FILE is read and judged"))
-    parser.add_argument("--objective", choices=("rl",), default="rl")
     parser.add_argument(
-        "--test", type=int, default=500, help="problems that it is measured on before and after"
+        "--resume",
+        nargs="?",
+        const=LAST,
+        metavar="RUN",
+        help="continue a run, by its id or its expert's name (default: the last one)",
+    )
+    _add_file_arguments(parser.add_argument_group("how FILE is read and judged"))
+    parser.add_argument(
+        "--test",
+        type=int,
+        default=TEST,
+        help="problems, at most, that it is measured on before and after",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an expert of that name")
+    _add_settings(parser.add_argument_group("how it is trained"))
+    add_model(parser)
+
+
+def _add_settings(group: Any) -> None:
+    from t2app.training.settings import HELP, MODULES, OBJECTIVES, Settings
+
+    choices = {"objective": tuple(OBJECTIVES), "modules": tuple(MODULES)}
     for field in fields(Settings):
-        option = f"--{field.name.replace('_', '-')}"
+        option, what = f"--{field.name.replace('_', '-')}", HELP[field.name]
         if isinstance(field.default, bool):
-            parser.add_argument(
-                option, action=argparse.BooleanOptionalAction, default=field.default
+            group.add_argument(
+                option, action=argparse.BooleanOptionalAction, default=field.default, help=what
             )
         else:
-            parser.add_argument(option, type=type(field.default), default=field.default)
-    add_model(parser)
+            group.add_argument(
+                option,
+                type=type(field.default),
+                default=field.default,
+                choices=choices.get(field.name),
+                help=f"{what} (default: {field.default})",
+            )
 
 
 def _add_file_arguments(group: Any) -> None:
@@ -80,37 +117,35 @@ def _add_file_arguments(group: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, and print the report."""
-    from t2app.training.experts import train_expert
-    from t2app.training.reinforce import Settings
+    from t2app.training import parallel
+    from t2app.training.settings import Settings
 
     _refuse_contradictions(args)
     settings = Settings(**{f.name: getattr(args, f.name) for f in fields(Settings)})
-    engine, task = _from_file(args) if args.file else _built_in(args)
-    report = train_expert(
-        engine,
-        task,
-        args.name or (_name_of(args.file) if args.file else args.task),
-        settings,
-        test=args.test,
-        overwrite=args.overwrite,
-        phase=note,
-        progress=_show,
-    )
-    if args.json:
-        print_json(report)
+    parallel.choose_device()
+    say = common.note if parallel.is_main() else _silent
+    if args.file and args.resume is None:
+        engine, task, rejected = _from_file(args, say)
     else:
-        before, after = report["before"], report["after"]
-        print(
-            f"{report['expert']}: {before['accuracy']:.1%} -> {after['accuracy']:.1%} "
-            f"on {after['n']} {'held-out rows' if args.file else 'fresh problems'}, "
-            f"in {report['seconds']:.0f} s; written to {report['path']}"
-        )
-    return 0
+        engine = load_engine(args)
+        task, rejected = _built_in(engine, args.task), ""
+    world = parallel.World.join(engine.base.device)
+    try:
+        if args.resume is not None:
+            spec, task, kept = _unfinished(engine, args, world)
+        else:
+            spec, kept = _begin(engine, task, rejected, args, settings, world)
+        status = _train(engine, task, spec, kept, world)
+    finally:
+        world.leave()
+    return _print(args, spec, status) if world.main else 0
 
 
 def _refuse_contradictions(args: argparse.Namespace) -> None:
     from t2app.tasks import TASKS
 
+    if args.resume is not None:
+        return
     if (args.file is None) == (args.task is None):
         raise T2Error("give either a FILE with rows to train on, or --task")
     if args.task is not None and args.task not in TASKS:
@@ -122,14 +157,181 @@ def _refuse_contradictions(args: argparse.Namespace) -> None:
         raise T2Error(f"--test is {args.test}: it must be at least 1")
 
 
-def _built_in(args: argparse.Namespace) -> tuple[Engine, Task]:
-    from t2app.tasks import TASKS
+def _built_in(engine: Engine, name: str | None) -> Task | None:
+    """The task of that name; what is classified depends on the experts that there are."""
+    from t2app.adapt import router
+    from t2app.tasks import DISPATCH, TASKS
 
-    return load_engine(args), TASKS[args.task]
+    return router.task(engine.library.experts()) if name == DISPATCH.name else TASKS.get(name)
 
 
-def _from_file(args: argparse.Namespace) -> tuple[Engine, Task]:
-    """The task of a file; what is wrong with it is told before a model is loaded."""
+def _silent(text: str, end: str = "\n") -> None:
+    """Only the main process speaks."""
+
+
+# -- the run -------------------------------------------------------------------------------------
+
+
+def _begin(
+    engine: Engine,
+    task: Task,
+    rejected: str,
+    args: argparse.Namespace,
+    settings: Settings,
+    world: World,
+) -> tuple[Spec, Run | None]:
+    """A new run; only the main process has it."""
+    from t2app.training import runs
+    from t2app.training.experts import spec_for
+
+    name = args.name or (_name_of(args.file) if args.file else args.task)
+    spec = spec_for(engine, task, name, settings, overwrite=args.overwrite, size=args.test)
+    spec = world.agree(spec)
+    if not world.main:
+        return spec, None
+    for other in runs.all_runs(spec.base):
+        if other.status().state == "interrupted" and other.spec().name == name:
+            common.note(
+                f"run {other.folder.name} did not get to its end; --resume would continue it"
+            )
+            break
+    return spec, runs.Run.create(spec, task, rejected)
+
+
+def _unfinished(
+    engine: Engine, args: argparse.Namespace, world: World
+) -> tuple[Spec, Task, Run | None]:
+    """The run that ``--resume`` means, which the main process takes."""
+    from t2app.training import runs
+
+    run = _wanted(engine, args) if world.main else None
+    if run is not None:
+        run.hold()
+        run.forget_stop()
+    spec, packed = world.agree((run.spec(), runs.packed(run.task())) if run else None)
+    return spec, runs.unpacked(packed), run
+
+
+def _wanted(engine: Engine, args: argparse.Namespace) -> Run:
+    from t2app.training import runs
+
+    wanted = args.name if args.resume == LAST else args.resume
+    for run in runs.all_runs(engine.base.base):
+        fits = wanted in (None, run.folder.name) or wanted == run.spec().name
+        if fits and run.status().state in ("interrupted", "stopped", "failed"):
+            return run
+    of = f" of {wanted!r}" if wanted else ""
+    raise T2Error(f"there is no unfinished run{of} for {engine.base.base}: nothing to resume")
+
+
+def _train(engine: Engine, task: Task, spec: Spec, run: Run | None, world: World) -> Status:
+    from t2app.training.experts import train_expert
+
+    bar = _Bar()
+    try:
+        with _ctrl_c() as pressed:
+            return train_expert(
+                engine,
+                task,
+                spec,
+                run,
+                watch=bar.show,
+                stop=lambda: pressed.is_set() or (run is not None and run.asked_to_stop()),
+                world=world,
+            )
+    finally:
+        bar.clear()
+        if run is not None:
+            run.release()
+
+
+@contextmanager
+def _ctrl_c() -> Iterator[threading.Event]:
+    """Set by the first Ctrl-C; the second one interrupts."""
+    pressed = threading.Event()
+
+    def press(number: int, frame: Any) -> None:
+        if pressed.is_set():
+            raise KeyboardInterrupt
+        pressed.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed  # signals are the main thread's
+        return
+    before = signal.signal(signal.SIGINT, press)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+# -- what is printed -----------------------------------------------------------------------------
+
+
+class _Bar:
+    """Progress on standard error: one line that changes on a terminal, else a line a step."""
+
+    def __init__(self) -> None:
+        self._live = sys.stderr.isatty()
+        self._last = ""
+
+    def show(self, status: Status, progress: Progress | None) -> None:
+        """What goes on now."""
+        from t2app.training.experts import progress_line
+
+        if self._live:
+            common.note(f"\r\x1b[K{self._line(status, progress)}", end="")
+        elif progress is not None:
+            common.note(progress_line(progress))
+        elif status.why and status.why != self._last:
+            common.note(status.why)
+            self._last = status.why
+        elif status.state == "running" and status.done in (0, status.total):
+            common.note(status.phase)
+
+    def _line(self, status: Status, progress: Progress | None) -> str:
+        done = round(BAR * status.done / status.total) if status.total else 0
+        left = "" if status.seconds_left is None else f"  {_clock(status.seconds_left)} left"
+        if progress is not None:
+            reward = "" if progress.reward is None else f"reward {progress.reward:+.2f}  "
+            loss = "" if progress.loss is None else f"loss {progress.loss:.2f}  "
+            self._last = f"  {reward}{loss}best {progress.best:.0%}"
+        return f"{'█' * done}{'░' * (BAR - done)} {status.phase}{self._last}{left}"
+
+    def clear(self) -> None:
+        """Leave the line to what follows."""
+        if self._live:
+            common.note("\r\x1b[K", end="")
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def _print(args: argparse.Namespace, spec: Spec, status: Status) -> int:
+    report = status.report
+    if report is None:
+        raise T2Error(f"{status.error}; --resume {spec.id} continues")
+    if args.json:
+        print_json({**report, "run": spec.id})
+        return 0
+    print(
+        f"{report['expert']}: {report['before']['accuracy']:.1%} -> "
+        f"{report['after']['accuracy']:.1%} on {report['after']['n']} held-out rows, "
+        f"in {report['seconds']:.0f} s; written to {report['path']}"
+    )
+    print(report["verdict_words"])
+    return 0
+
+
+# -- the rows ------------------------------------------------------------------------------------
+
+
+def _from_file(args: argparse.Namespace, say: Any) -> tuple[Engine, Task, str]:
+    """The task of a file, and the rows that it leaves out, as CSV.
+
+    What is wrong with it is told before a model is loaded.
+    """
     from t2app import data
     from t2app.data import columns
 
@@ -148,18 +350,18 @@ def _from_file(args: argparse.Namespace) -> tuple[Engine, Task]:
         max_tokens=engine.longest_prompt,
     )
     _tell(report, args.rejected)
-    note(
+    say(
         f"{table.name}: {table.encoding}"
         + (f", delimiter {table.delimiter!r}" if table.delimiter else f", {table.format}")
         + f", {', '.join(f'{role} {name!r}' for role, name in found.to_dict().items())}"
     )
-    note(report.summary())
+    say(report.summary())
     for row in report.rejected[:SHOWN]:
-        note(f"  row {row.number}: {row.reason}")
+        say(f"  row {row.number}: {row.reason}")
     if len(report.rejected) > SHOWN:
-        note(f"  and {len(report.rejected) - SHOWN} more; --rejected FILE writes them all")
-    note(report.why)
-    return engine, data.build(report, description=args.description)
+        say(f"  and {len(report.rejected) - SHOWN} more; --rejected FILE writes them all")
+    say(report.why)
+    return engine, data.build(report, description=args.description), report.rejected_csv()
 
 
 def _tell(report: Report, path: str | None) -> None:
@@ -177,11 +379,3 @@ def _name_of(file: str) -> str:
     """``Über data.csv`` -> ``uber-data``."""
     plain = unicodedata.normalize("NFKD", Path(file).stem).encode("ascii", "ignore").decode()
     return re.sub(r"[^a-z0-9_]+", "-", plain.lower()).strip("-_")[:41]
-
-
-def _show(p: Progress) -> None:
-    measured = "" if p.validation is None else f"  validation {p.validation:.1%}  best {p.best:.1%}"
-    note(
-        f"step {p.step}/{p.steps}  reward {p.reward:+.2f}  KL {p.kl:.3f}  {p.seconds:.0f} s"
-        f"{measured}"
-    )

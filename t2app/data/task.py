@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from t2app.data.check import Example, Report
 from t2app.errors import T2Error
@@ -33,6 +34,37 @@ class RowsTask(Task):
             return list(rows)
         return random.Random(f"{split}/{seed}").sample(rows, n)
 
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values: what ``from_dict`` makes the same task of, without the file."""
+        return {
+            "name": self.name,
+            "description": self.description,
+            "max_new_tokens": self.max_new_tokens,
+            "reward": self.reward,
+            "dataset": asdict(self.dataset) if self.dataset else None,
+            "rows": {split: [asdict(row) for row in rows] for split, rows in self.rows.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> RowsTask:
+        """From ``to_dict``."""
+        rows = {
+            split: tuple(
+                Problem(**{**row, "hidden": tuple(map(tuple, row["hidden"]))}) for row in found
+            )
+            for split, found in values["rows"].items()
+        }
+        return cls(
+            name=values["name"],
+            description=values["description"],
+            draw=lambda rng: rng.choice(rows["train"]),
+            score=REWARDS[values["reward"]].score,
+            max_new_tokens=values["max_new_tokens"],
+            reward=values["reward"],
+            dataset=Dataset(**values["dataset"]) if values["dataset"] else None,
+            rows=rows,
+        )
+
 
 def build(
     report: Report, *, description: str | None = None, max_new_tokens: int | None = None
@@ -44,6 +76,13 @@ def build(
     """
     if report.problem:
         raise T2Error(report.problem)
+    return assemble(report, description=description, max_new_tokens=max_new_tokens)
+
+
+def assemble(
+    report: Report, *, description: str | None = None, max_new_tokens: int | None = None
+) -> RowsTask:
+    """``build`` for any number of rows."""
     table, name = report.table, report.table.name
     room = max(FEWEST_TOKENS, LEAST_TOKENS.get(report.reward, 0), 8 + report.answer_tokens * 3 // 2)
     rows = {

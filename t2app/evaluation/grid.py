@@ -1,69 +1,312 @@
-"""Every task by every way to answer: base, each expert alone, each strategy, oracle.
+"""Every task by every way to answer: base, each expert alone, each strategy, oracle, few-shot.
 
-The figures of the model card and of the docs come from here, as one JSON object and as tables.
-Problems are of the test split: nothing was trained or chosen on them.
+The figures of the docs come from here, as one JSON object and as a table. Problems are of the test
+split: nothing was trained, chosen or searched on them. What is measured is kept (``memo``), so a
+table that was interrupted continues, and a mix that two ways share runs once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import torch
+
+from t2app import __version__, adapt
+from t2app.adapt import labels, router
 from t2app.engine import Engine
-from t2app.evaluation import measure
+from t2app.errors import T2Error
+from t2app.evaluation import few_shot, figures, measure, results
 from t2app.evaluation.measure import Accuracy
+from t2app.evaluation.memo import Memo
 from t2app.evaluation.stats import paired_difference
-from t2app.tasks import BUILT_IN, KIND_OF, SISTERS, TASKS
+from t2app.tasks import BUILT_IN, KIND_OF, SISTERS, TASKS, Problem, Task
 
 SEED = 2026
-TWO_PASS = ("prompt", "classifier")
+# Strategies that look at the question alone; True where the label is said aloud.
+TWO_PASS = {
+    "prompt": ("prompt", False),
+    "prompt, said": ("prompt", True),
+    "classifier": ("classifier", False),
+    "prototype": ("prototype", False),
+}
+STRATEGIES = (*TWO_PASS, *few_shot.VARIANTS)
+USUAL = (*TWO_PASS, "few-shot 3", "few-shot 5", "few-shot 10", "few-shot 5, likelihood")
+KNOWN_TASKS = (*BUILT_IN, *SISTERS)
+# Questions whose mix is kept one by one; of the others, only the mean.
+SHOWN = 30
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a strategy made of one question."""
+
+    label: str | None
+    weights: dict[str, float]
+
+
+def check(engine: Engine, tasks: Sequence[str], strategies: Sequence[str], n: int) -> None:
+    """T2Error for everything that would stop the table halfway."""
+    for task in tasks:
+        if task not in KNOWN_TASKS:
+            raise T2Error(f"unknown task {task!r}: choose from {', '.join(KNOWN_TASKS)}")
+    for strategy in strategies:
+        if strategy not in STRATEGIES:
+            raise T2Error(
+                f"strategy {strategy!r} cannot be measured: choose from {'; '.join(STRATEGIES)}"
+            )
+    if n < 1:
+        raise T2Error(f"--n is {n}: it must be at least 1")
+    experts = engine.library.experts()
+    if "classifier" in strategies and router.find(experts) is None:
+        raise T2Error(
+            "strategy 'classifier' needs an expert that classifies: train one (python -m t2app "
+            "train --task dispatch), or leave it out with --strategy"
+        )
+    if not any(labels.takes_part(e) for e in experts.values()):
+        raise T2Error("there are no experts to measure for this model: train or import one first")
 
 
 def run(
     engine: Engine,
-    tasks: Sequence[str] = (*BUILT_IN, *SISTERS),
-    strategies: Sequence[str] = TWO_PASS,
+    tasks: Sequence[str] = KNOWN_TASKS,
+    strategies: Sequence[str] = USUAL,
     n: int = 500,
-    report: Callable[[str], None] = lambda _: None,
+    *,
+    memo: Memo | None = None,
+    handwritten: Sequence[Mapping[str, str]] = (),
+    report: Report = lambda _: None,
+    keep: Callable[[dict[str, Any]], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Measure everything on ``n`` fresh problems of each task.
 
-    The value of ``mixed`` is the stream of the built-in kinds in equal parts: base, each strategy
-    and the oracle, with the paired gain over the base and the gap to the oracle.
+    ``keep`` gets the table after each task. ``handwritten`` questions (``question`` and ``kind``)
+    are classified only. Raises T2Error where something is missing, before anything is measured.
     """
-    experts = [name for name, e in engine.library.experts().items() if e.task != "dispatch"]
-    table: dict[str, dict[str, Accuracy]] = {}
-    classified: dict[str, dict[str, Any]] = {}
-    for name in tasks:
-        task = TASKS[name]
-        problems = task.problems("test", n, SEED)
-        row = {"base": measure.accuracy(engine, task, problems, None)}
-        for expert in experts:
-            row[expert] = measure.accuracy(engine, task, problems, engine.delta({expert: 1.0}))
-        row["oracle"] = row.get(KIND_OF[name], row["base"])
-        for strategy in strategies:
-            report(f"{name}: {strategy}, {len(problems)} problems")
-            adapted = measure.strategy(engine, task, problems, strategy)
-            row[strategy] = adapted.scores
-            right = tuple(float(label == KIND_OF[name]) for label in adapted.labels)
-            classified.setdefault(strategy, {})[name] = {
-                **Accuracy(right).to_dict(),
-                "labels": {
-                    x: adapted.labels.count(x) for x in sorted({str(y) for y in adapted.labels})
-                },
-            }
-        table[name] = row
-        report(f"{name}: " + ", ".join(f"{k} {v.accuracy:.1%}" for k, v in row.items()))
-    return {
+    check(engine, tasks, strategies, n)
+    began = time.perf_counter()
+    bench = Bench(engine, memo or Memo(results.folder() / "measured"), report)
+    two_pass = [s for s in strategies if s in TWO_PASS]
+    report(f"expected: about {bench.expected(tasks, strategies, n) / 60:.0f} minutes")
+    found: dict[str, Any] = {
         "model": engine.base.base,
         "n": n,
-        "tasks": {name: {k: v.to_dict() for k, v in row.items()} for name, row in table.items()},
-        "classified": classified,
-        "mixed": _mixed({t: row for t, row in table.items() if t in BUILT_IN}, strategies),
+        "date": datetime.now(UTC).isoformat(timespec="minutes"),
+        "machine": f"{engine.status()['device']}, {engine.base.precision}, "
+        f"{torch.get_num_threads()} threads",
+        "experts": results.digests(engine),
+        "tasks": {},
+        "classified": {s: {} for s in two_pass},
+        "contributions": {s: {} for s in two_pass},
+        "few_shot": {},
     }
+    if handwritten:
+        found["handwritten"] = bench.handwritten(handwritten, two_pass)
+    table: dict[str, dict[str, Accuracy]] = {}
+    for name in tasks:
+        table[name] = bench.task(name, n, strategies, found)
+        found["confusion"] = {s: _confusion(found["classified"][s]) for s in two_pass}
+        kinds = {t: row for t, row in table.items() if t in BUILT_IN}
+        found["mixed"] = _mixed(kinds, two_pass)
+        found["seconds"] = round(time.perf_counter() - began)
+        keep(found)
+    return found
 
 
-def _mixed(table: dict[str, dict[str, Accuracy]], strategies: Sequence[str]) -> dict[str, Any]:
+class Bench:
+    """Measures with an engine; what was measured before is read."""
+
+    def __init__(self, engine: Engine, memo: Memo, report: Report) -> None:
+        self.engine, self.memo, self.report = engine, memo, report
+        experts = engine.library.experts()
+        self.experts = [name for name, e in experts.items() if labels.takes_part(e)]
+        self._setting = {
+            "base": engine.base.base,
+            "precision": engine.base.precision,
+            "device": engine.base.device.type,
+            "version": __version__,
+        }
+        self._vectors = results.digests(engine)
+        # A first pass depends on names, descriptions and prototypes too.
+        self._first_pass = {
+            name: [digest, experts[name].description, experts[name].header.get("prototype")]
+            for name, digest in self._vectors.items()
+        }
+
+    def task(
+        self, name: str, n: int, strategies: Sequence[str], found: dict[str, Any]
+    ) -> dict[str, Accuracy]:
+        """One row of the table, with what belongs to it in other parts of ``found``."""
+        task = TASKS[name]
+        problems = task.problems("test", n, SEED)
+        alone = {expert: {expert: 1.0} for expert in self.experts}
+        row = {
+            way: self.scores(task, problems, self.engine.delta(weights))
+            for way, weights in {"base": {}, **alone}.items()
+        }
+        row["oracle"] = row.get(KIND_OF[name], row["base"])
+        for strategy in (s for s in strategies if s in TWO_PASS):
+            choices = self.choices(strategy, [p.question for p in problems])
+            row[strategy] = self.mixed_scores(task, problems, choices, row)
+            found["classified"][strategy][name] = _classified(name, choices)
+            shares = figures.contributions([c.weights for c in choices])
+            found["contributions"][strategy][name] = {**shares, "rows": shares["rows"][:SHOWN]}
+        figure = {way: scores.to_dict() for way, scores in row.items()}
+        for variant in (s for s in strategies if s in few_shot.VARIANTS):
+            if KIND_OF[name] in self.experts:
+                self.report(f"{name}: {variant}")
+                figure[variant], means = self.few_shot(task, problems, variant)
+                others = [s for s in strategies if s in row] or ["base"]
+                best = max(others, key=lambda way: row[way].accuracy)
+                against = {"best": best, **_difference(means, row[best].scores)}
+                figure[variant]["against_best"] = against
+        found["few_shot"][name] = {v: figure.pop(v) for v in few_shot.VARIANTS if v in figure}
+        found["tasks"][name] = figure | {
+            v: {key: f[key] for key in ("accuracy", "n", "ci95")}
+            for v, f in found["few_shot"][name].items()
+        }
+        shown = (f"{way} {f['accuracy']:.1%}" for way, f in found["tasks"][name].items())
+        self.report(f"{name}: {', '.join(shown)}")
+        return row
+
+    def scores(
+        self, task: Task, problems: Sequence[Problem], delta: torch.Tensor | None
+    ) -> Accuracy:
+        """Accuracy of a mix for all problems, or of one for each."""
+        decides = ["scores", self._setting, task.max_new_tokens, _asked(problems), _digest(delta)]
+        made = self.memo.get(
+            decides, lambda: measure.accuracy(self.engine, task, problems, delta).scores
+        )
+        return Accuracy(tuple(made))
+
+    def choices(self, strategy: str, questions: Sequence[str]) -> list[Choice]:
+        """The first pass of a strategy on every question."""
+        name, said = TWO_PASS[strategy]
+
+        def make() -> list[Any]:
+            self.report(f"first pass: {strategy}, {len(questions)} questions")
+            found = [adapt.choose(self.engine, q, name, generate=said) for q in questions]
+            return [[a.label, a.weights] for a in found]
+
+        decides = ["choices", self._setting, strategy, self._first_pass, list(questions)]
+        return [Choice(label, weights) for label, weights in self.memo.get(decides, make)]
+
+    def mixed_scores(
+        self,
+        task: Task,
+        problems: Sequence[Problem],
+        choices: Sequence[Choice],
+        row: Mapping[str, Accuracy],
+    ) -> Accuracy:
+        """Second passes, in one go; where one expert or the base has all, its answer is known."""
+        scores = [self._known(c.weights, row, i) for i, c in enumerate(choices)]
+        open_ = [i for i, score in enumerate(scores) if score is None]
+        if open_:
+            deltas = measure.stack(self.engine, [choices[i].weights for i in open_])
+            new = self.scores(task, [problems[i] for i in open_], deltas)
+            for i, score in zip(open_, new.scores, strict=True):
+                scores[i] = score
+        return Accuracy(tuple(scores))
+
+    def _known(
+        self, weights: Mapping[str, float], row: Mapping[str, Accuracy], at: int
+    ) -> float | None:
+        used = {name: w for name, w in weights.items() if w > 0}
+        if not used:
+            return row["base"].scores[at]
+        whole = next(iter(used)) if list(used.values()) == [1.0] else None
+        return row[whole].scores[at] if whole in row else None
+
+    def few_shot(
+        self, task: Task, problems: Sequence[Problem], variant: str
+    ) -> tuple[dict[str, Any], list[float]]:
+        """Searches on several draws of examples, each measured on ``problems``."""
+
+        def search(shots, settings) -> dict[str, Any]:
+            vectors = {name: self._vectors[name] for name in self.experts}
+            decides = ["search", self._setting, vectors, asdict(settings), _asked(shots.shots)]
+            return self.memo.get(decides, lambda: few_shot.searched(self.engine, shots, settings))
+
+        def score(result: dict[str, Any]) -> Accuracy:
+            return self.scores(task, problems, few_shot.delta_of(self.engine, result))
+
+        return few_shot.over(task, variant, search, score)
+
+    def handwritten(
+        self, rows: Sequence[Mapping[str, str]], strategies: Sequence[str]
+    ) -> dict[str, Any]:
+        """How often hand-written questions get the right label."""
+        kinds = [row["kind"] for row in rows]
+        found = {}
+        for strategy in strategies:
+            said = [c.label for c in self.choices(strategy, [row["question"] for row in rows])]
+            right = Accuracy(tuple(float(a == b) for a, b in zip(kinds, said, strict=True)))
+            found[strategy] = {**right.to_dict(), "confusion": figures.confusion(kinds, said)}
+        return found
+
+    def expected(self, tasks: Sequence[str], strategies: Sequence[str], n: int) -> float:
+        """Seconds that the whole table will take if nothing of it is there; a rough guess.
+
+        From answers to a batch of problems; a search counts as three generations, and of its draws
+        one in two finds a mix that was not measured yet.
+        """
+        task = TASKS[tasks[0]]
+        problems = task.problems("train", 64, "pace")
+        began = time.perf_counter()
+        measure.accuracy(self.engine, task, problems, None)
+        answer = (time.perf_counter() - began) / len(problems)
+        searches = [few_shot.VARIANTS[s][0] for s in strategies if s in few_shot.VARIANTS]
+        passes = 1 + len(self.experts) + sum(s in TWO_PASS for s in strategies)
+        rows = n * (passes + few_shot.DRAWS * len(searches) / 2)
+        rows += few_shot.DRAWS * 3 * 32 * sum(searches)
+        return len(tasks) * rows * answer
+
+
+def _asked(problems: Sequence[Problem]) -> str:
+    """A hash of what is asked and of what counts as right."""
+    told = [[p.task, p.question, p.gold, p.steps, repr(p.hidden)] for p in problems]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
+def _digest(delta: torch.Tensor | None) -> str | None:
+    """A hash of a mix; the base has none."""
+    if delta is None or not delta.any():
+        return None
+    return hashlib.sha256(delta.cpu().contiguous().numpy().tobytes()).hexdigest()
+
+
+def _classified(name: str, choices: Sequence[Choice]) -> dict[str, Any]:
+    said = [str(c.label) for c in choices]
+    right = Accuracy(tuple(float(label == KIND_OF[name]) for label in said))
+    return {**right.to_dict(), "labels": {x: said.count(x) for x in sorted(set(said))}}
+
+
+def _confusion(classified: Mapping[str, Any]) -> dict[str, Any]:
+    """Kinds by labels, over all tasks so far."""
+    pairs = [
+        (KIND_OF[task], label)
+        for task, figure in classified.items()
+        for label, count in figure["labels"].items()
+        for _ in range(count)
+    ]
+    return figures.confusion([kind for kind, _ in pairs], [label for _, label in pairs])
+
+
+def _difference(after: Sequence[float], before: Sequence[float]) -> dict[str, Any]:
+    mean, low, high = paired_difference(after, before)
+    return {"mean": round(mean, 4), "ci95": [round(low, 4), round(high, 4)]}
+
+
+def _mixed(table: Mapping[str, dict[str, Accuracy]], strategies: Sequence[str]) -> dict[str, Any]:
+    """The stream of the built-in kinds in equal parts, with gain over base and gap to oracle."""
     if not table:
         return {}
     joined = {
@@ -73,20 +316,41 @@ def _mixed(table: dict[str, dict[str, Accuracy]], strategies: Sequence[str]) -> 
     found: dict[str, Any] = {way: scores.to_dict() for way, scores in joined.items()}
     for strategy in strategies:
         for other, key in (("base", "gain_over_base"), ("oracle", "gap_to_oracle")):
-            mean, low, high = paired_difference(joined[strategy].scores, joined[other].scores)
-            found[strategy][key] = {"mean": round(mean, 4), "ci95": [round(low, 4), round(high, 4)]}
+            found[strategy][key] = _difference(joined[strategy].scores, joined[other].scores)
     return found
 
 
 def markdown(grid: dict[str, Any]) -> str:
-    """The table of ``run`` for a document: accuracy in percent, half the width of its interval."""
-    ways = list(next(iter(grid["tasks"].values())))
-    lines = ["| task | " + " | ".join(ways) + " |", "|---" * (len(ways) + 1) + "|"]
-    for task, row in grid["tasks"].items():
-        lines.append(f"| {task} | " + " | ".join(_cell(row[w]) for w in ways) + " |")
+    """The tables of ``run`` for a document: percent, half the width of the 95 % interval."""
+    rows = grid["tasks"]
+    ways = list(dict.fromkeys(way for row in rows.values() for way in row))
+    parts = [_table("task", ways, rows)]
+    if grid.get("handwritten"):
+        ways = list(grid["handwritten"])
+        parts.append(_table("questions", ways, {"hand-written, label": grid["handwritten"]}))
+    return "\n\n".join(parts)
+
+
+def _table(head: str, ways: Sequence[str], rows: Mapping[str, Mapping[str, Any]]) -> str:
+    lines = [f"| {head} | " + " | ".join(ways) + " |", "|---" * (len(ways) + 1) + "|"]
+    for name, row in rows.items():
+        cells = (_cell(row[way]) if way in row else "" for way in ways)
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
 def _cell(figure: dict[str, Any]) -> str:
     low, high = figure["ci95"]
     return f"{100 * figure['accuracy']:.1f} ± {50 * (high - low):.1f}"
+
+
+def read_questions(path: Path) -> list[dict[str, str]]:
+    """JSON Lines with ``question`` and ``kind``. Raises T2Error for anything else."""
+    try:
+        rows = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+    except (OSError, ValueError) as error:
+        raise T2Error(f"cannot read questions from {path}: {error}") from error
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict) or not {"question", "kind"} <= set(row):
+            raise T2Error(f"{path}, line {number}: it needs a question and a kind")
+    return rows

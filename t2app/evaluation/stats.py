@@ -28,3 +28,36 @@ def paired_difference(
     variance = sum((d - mean) ** 2 for d in differences) / max(1, n - 1)
     half = Z95 * math.sqrt(variance / n)
     return mean, mean - half, mean + half
+
+
+def sign_test(after: Sequence[float], before: Sequence[float]) -> float:
+    """Two-sided p-value of ``after`` and ``before`` being as good, on the same rows.
+
+    Exact, from the rows that became better and those that became worse; for scores of 0 and 1 it is
+    McNemar's test (1947).
+    """
+    pairs = list(zip(after, before, strict=True))
+    better, worse = sum(a > b for a, b in pairs), sum(a < b for a, b in pairs)
+    changed = better + worse
+    tail = sum(math.comb(changed, k) for k in range(min(better, worse) + 1))
+    return min(1.0, 2 * tail / 2**changed)
+
+
+def over_draws(scores: Sequence[Sequence[float]]) -> tuple[float, float, float]:
+    """Mean of scores (draws, rows) with its 95 % interval, for other draws and other rows.
+
+    Variances of the rows' means and of the draws' means add up; each holds a little of the other,
+    so the interval is rather too wide (normal).
+    """
+    rows = [sum(column) / len(column) for column in zip(*scores, strict=True)]
+    draws = [sum(row) / len(row) for row in scores]
+    mean = sum(rows) / len(rows)
+    half = Z95 * math.sqrt(_of_mean(rows) + _of_mean(draws))
+    return mean, max(0.0, mean - half), min(1.0, mean + half)
+
+
+def _of_mean(values: Sequence[float]) -> float:
+    """Variance of the mean."""
+    n = len(values)
+    mean = sum(values) / n
+    return sum((v - mean) ** 2 for v in values) / max(1, n - 1) / n

@@ -1,9 +1,10 @@
 """Factors on disk, so that a model is factored once.
 
 One folder a model, ``<cache>/factors/<key>/``: a safetensors file for each adapted matrix and a
-``manifest.json`` with the size and SHA-256 of each. The folder is written under another name and
-renamed when whole, so a run that is killed leaves nothing that looks finished; a cache that is
-truncated or was changed is computed again. Not covered: clearing old entries.
+``manifest.json`` with the size and SHA-256 of each, written last. Until then the folder has another
+name and a journal in place of the manifest, so a run that is killed leaves nothing that looks
+finished and the next one goes on where it was. A cache that is truncated or was changed is computed
+again. Not covered: clearing old entries.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ import json
 import logging
 import os
 import shutil
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from filelock import FileLock
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -27,46 +28,51 @@ from transformers.pytorch_utils import Conv1D
 from t2app.config import cache_dir
 from t2app.errors import T2Error
 from t2app.svd.factor import Factor, factor
-from t2app.svd.modules import adapted_modules, module_shape
 
 Progress = Callable[[int, int], None]
-Shapes = dict[str, tuple[int, int]]
+Shapes = Mapping[str, tuple[int, int]]
+Entry = dict[str, Any]
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+JOURNAL = "journal.jsonl"
+# Beside the numbers themselves: headers of the files, and the manifest.
+OVERHEAD = 10**6
 log = logging.getLogger(__name__)
 
 
 def load_or_compute(
-    model: nn.Module,
+    shapes: Shapes,
     key: str,
+    read: Callable[[str], Tensor],
+    dtype: torch.dtype,
     progress: Progress | None = None,
-    weights: Callable[[str], Tensor] | None = None,
 ) -> dict[str, Factor]:
-    """Factors of every adapted matrix of ``model``, from the cache when it holds them, on the CPU.
+    """Factors of the matrices ``shapes`` names, from the cache when it holds them, on the CPU.
 
-    ``key`` names the exact weights (model, revision, dtype). ``weights(name)`` gives the original
-    ``(m, n)`` matrix of a module; without it the module's own weight is taken, which must not be
-    quantised. ``progress(done, total)`` is called while computing. ``T2Error`` if the cache folder
-    cannot be written.
+    ``key`` names the exact weights, matrices and ``dtype`` (that of the bases). ``read(name)``
+    gives the original ``(m, n)`` matrix, asked for one after the other and only while computing,
+    as is ``progress(done, total)``. ``T2Error`` if the disk is full or cannot be written to.
     """
-    modules = adapted_modules(model)
-    shapes = {name: module_shape(module) for name, module in modules.items()}
     folder = cache_dir() / "factors" / key.replace("/", "--").replace(os.sep, "--")
     found = _load(folder, key, shapes)
     if found is not None:
         return found
-    read = weights or (lambda name: dense_weight(modules[name]))
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        # A second process waits here and then finds the work done; the lock dies with its holder.
-        with FileLock(f"{folder}.lock"):
+        # A second process waits here, then finds what the first one wrote.
+        with FileLock(folder.parent / f".{folder.name}.lock"):
             found = _load(folder, key, shapes)
-            return found if found is not None else _compute(folder, key, shapes, read, progress)
+            if found is None:
+                _compute(folder, key, shapes, read, dtype, progress)
+                found = _load(folder, key, shapes)
+            if found is None:
+                raise OSError("what was written there cannot be read back")
+            return found
     except OSError as error:
         raise T2Error(
-            f"cannot write the factors to {folder.parent}: {error.strerror or error}; "
-            "make room there or set T2APP_CACHE to another folder"
+            f"cannot keep factors in {folder.parent}: {error.strerror or error}; "
+            "set T2APP_CACHE to a folder with room"
         ) from error
 
 
@@ -77,40 +83,82 @@ def dense_weight(module: nn.Module) -> Tensor:
     return module.weight.t() if isinstance(module, Conv1D) else module.weight
 
 
+def disk_bytes(shapes: Shapes, dtype: torch.dtype) -> int:
+    """Size of the cache of these matrices."""
+    ranks = [min(shape) for shape in shapes.values()]
+    return sum(rank * rank * dtype.itemsize + rank * 4 for rank in ranks) + OVERHEAD
+
+
 def _compute(
     folder: Path,
     key: str,
     shapes: Shapes,
     read: Callable[[str], Tensor],
+    dtype: torch.dtype,
     progress: Progress | None,
-) -> dict[str, Factor]:
-    """Factor every matrix into a folder of another name, then put it in place. Holds the lock."""
-    for left in folder.parent.glob(f".{folder.name}.*"):
-        shutil.rmtree(left, ignore_errors=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        entries, factors = {}, {}
+) -> None:
+    """Factor every matrix that an earlier run did not, then put the folder in place.
+
+    Holds the lock.
+    """
+    work = folder.parent / f".{folder.name}.partial"
+    work.mkdir(exist_ok=True)
+    entries = _resume(work, key, shapes)
+    left = {name: shape for name, shape in shapes.items() if name not in entries}
+    _check_disk(work, disk_bytes(left, dtype))
+    with (work / JOURNAL).open("a", encoding="utf-8") as journal:
         for index, name in enumerate(shapes):
-            factors[name] = _to_cpu(factor(read(name)))
-            entries[name] = _write(work / f"{index:05d}.safetensors", factors[name])
+            if name not in left:
+                continue
+            value = factor(read(name), dtype)
+            entries[name] = _write(work / f"{index:05d}.safetensors", value)
+            journal.write(json.dumps({"key": key, "name": name, "entry": entries[name]}) + "\n")
+            journal.flush()
             if progress is not None:
-                progress(index + 1, len(shapes))
-        manifest = {"format": FORMAT, "key": key, "matrices": entries}
-        (work / MANIFEST).write_text(json.dumps(manifest, indent=1))
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.rename(work, folder)
-        return factors
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+                progress(len(entries), len(shapes))
+    manifest = {"format": FORMAT, "key": key, "matrices": entries}
+    (work / MANIFEST).write_text(json.dumps(manifest, indent=1))
+    if folder.exists():
+        shutil.rmtree(folder)
+    os.rename(work, folder)
+    (folder / JOURNAL).unlink(missing_ok=True)
 
 
-def _to_cpu(value: Factor) -> Factor:
-    return Factor(value.side, value.basis.cpu(), value.sigma.cpu())
+def _resume(work: Path, key: str, shapes: Shapes) -> dict[str, Entry]:
+    """What an earlier run wrote and is still whole, from its journal."""
+    try:
+        lines = (work / JOURNAL).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return {}
+    entries = {}
+    for line in lines:
+        try:
+            note = json.loads(line)
+            name = note["name"]
+            if note["key"] == key:
+                _read(work, note["entry"], shapes[name])
+                entries[name] = note["entry"]
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+            continue  # the line or the file that was being written when the run was killed
+    if entries:
+        log.info("going on after %d of %d matrices", len(entries), len(shapes))
+    return entries
 
 
-def _write(path: Path, value: Factor) -> dict[str, Any]:
-    save_file({"basis": value.basis, "sigma": value.sigma}, path)
+def _check_disk(folder: Path, size: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise T2Error(
+            f"the factors take {size / 1e9:.1f} GB and {folder.parent} has {free / 1e9:.1f} GB "
+            "free: free some, or set T2APP_CACHE to another disk"
+        )
+
+
+def _write(path: Path, value: Factor) -> Entry:
+    """Write under another name first: a file that is there is whole."""
+    new = path.with_suffix(".new")
+    save_file({"basis": value.basis.cpu(), "sigma": value.sigma.cpu()}, new)
+    os.replace(new, path)
     return {
         "file": path.name,
         "side": value.side,
@@ -141,7 +189,7 @@ def _load(folder: Path, key: str, shapes: Shapes) -> dict[str, Factor] | None:
         return None
 
 
-def _read(folder: Path, entry: dict[str, Any], shape: tuple[int, int]) -> Factor:
+def _read(folder: Path, entry: Entry, shape: tuple[int, int]) -> Factor:
     path = folder / Path(entry["file"]).name
     if path.stat().st_size != entry["bytes"] or _sha256(path) != entry["sha256"]:
         raise ValueError(f"{path.name} was changed")

@@ -27,21 +27,42 @@ class Factor:
     sigma: Tensor
 
 
+# Rows taken into double precision at a time: the whole matrix never is.
+ROWS = 2048
+
+
 @torch.no_grad()
-def factor(weight: Tensor) -> Factor:
+def factor(weight: Tensor, dtype: torch.dtype | None = None) -> Factor:
     """Factor ``weight`` (m, n) through the eigenvectors of its smaller Gram matrix.
 
     Always in double precision: squaring the matrix squares its condition number, and in single
     precision the directions of small singular values come out turned, by different angles on
-    different machines, so an expert would not carry over. ``basis`` comes back in the dtype of the
-    weight, ``sigma`` in float32 (at least).
+    different machines, so an expert would not carry over. ``basis`` comes back in ``dtype`` (by
+    default that of the weight), ``sigma`` in float32 (at least).
     """
     m, n = weight.shape
     side: Literal["input", "output"] = "input" if n <= m else "output"
-    w = weight.detach().double()
-    gram = w.t() @ w if side == "input" else w @ w.t()
+    gram = _gram(weight.detach() if side == "input" else weight.detach().t())
     values, vectors = torch.linalg.eigh(gram)
     sigma = values.clamp_min(0).sqrt().flip(0)
-    dtype = weight.dtype if weight.is_floating_point() else torch.float32
+    if dtype is None:
+        dtype = weight.dtype if weight.is_floating_point() else torch.float32
     basis = vectors.flip(1).to(dtype).contiguous()
     return Factor(side, basis, sigma.to(torch.promote_types(dtype, torch.float32)))
+
+
+def _gram(w: Tensor) -> Tensor:
+    """``W^T W`` in double precision for a tall ``w`` (m, n)."""
+    gram = torch.zeros(w.shape[1], w.shape[1], dtype=torch.float64, device=w.device)
+    for start in range(0, w.shape[0], ROWS):
+        rows = w[start : start + ROWS].double()
+        gram.addmm_(rows.t(), rows)
+    return gram
+
+
+def working_bytes(m: int, n: int) -> int:
+    """Memory to factor a matrix (m, n): what is held in double precision, at its peak."""
+    k = min(m, n)
+    # Gram matrix and eigenvectors, which take its place, and what LAPACK's divide and conquer asks
+    # for beside them; then a block of rows.
+    return 8 * (4 * k * k + min(max(m, n), ROWS) * k)

@@ -7,6 +7,8 @@ experts); ``unadapted`` names them so that nobody is left to guess.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
@@ -55,6 +57,15 @@ def unadapted(model: nn.Module) -> list[str]:
         for name, parameter in blocks.named_parameters()
         if parameter.dim() >= 2 and name not in adapted
     ]
+
+
+def kind_of(name: str) -> Literal["attention", "mlp"]:
+    """Which half of its block an adapted matrix is in, by its name.
+
+    What mixes positions counts as attention, also where a block has a recurrence instead.
+    """
+    marks = ("mlp", "feed_forward", "ffn", "fc1", "fc2")
+    return "mlp" if any(mark in name for mark in marks) else "attention"
 
 
 def module_shape(module: nn.Module) -> tuple[int, int]:

@@ -6,19 +6,27 @@ covered: training experts, or folders that other bases share.
 
 from __future__ import annotations
 
+import os
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from torch import Tensor
+
 from t2app.errors import T2Error
 from t2app.svf import expert as expert_file
+from t2app.svf import reference
 from t2app.svf.expert import Expert
 from t2app.svf.mixing import unknown_expert
 
 SUFFIX = ".safetensors"
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,40}")
+# An expert takes hours to train and one click to delete, so the last one of each name is kept here.
+DELETED = ".deleted"
+LONGEST_DESCRIPTION = 300
 # Labels of the first pass that mean "no expert".
 RESERVED = frozenset({"base", "other"})
 
@@ -35,6 +43,12 @@ def check_name(name: str) -> str:
             "starting with a letter or digit"
         )
     return name
+
+
+def free_name(text: str) -> str:
+    """A name for an expert made from any text, such as that of a file."""
+    name = re.sub(r"[^a-z0-9_-]+", "-", text.lower()).strip("-_")[:41].rstrip("-_") or "expert"
+    return f"{name}-1" if name in RESERVED else name
 
 
 class Library:
@@ -70,12 +84,30 @@ class Library:
             raise T2Error(unknown_expert(name, self.experts()))
         return item
 
+    def path(self, name: str) -> Path:
+        """Where the file of expert ``name`` is, if there is one."""
+        return self.folder / f"{name}{SUFFIX}"
+
+    def size(self, name: str) -> int:
+        """Bytes of the file of expert ``name``; 0 if it has just gone."""
+        try:
+            return self.path(name).stat().st_size
+        except OSError:
+            return 0
+
+    def fingerprint(self) -> str:
+        """A text that changes whenever a file of the folder does."""
+        self._refresh()
+        with self._lock:
+            stamps = sorted((file, stamp) for file, (stamp, _) in self._seen.items())
+        return repr(stamps)
+
     def add(self, expert: Expert, overwrite: bool = False) -> Path:
         """Write ``expert`` into the folder and give its path.
 
         ``T2Error`` for a bad name, an expert that does not fit, or one that is there already.
         """
-        path = self.folder / f"{check_name(expert.name)}{SUFFIX}"
+        path = self.path(check_name(expert.name))
         expert_file.check_fits(expert, self.shapes, self.base)
         with self._lock:
             if path.exists() and not overwrite:
@@ -83,14 +115,102 @@ class Library:
             expert_file.save(expert, path)
         return path
 
+    def import_file(
+        self,
+        path: Path,
+        sigma: Mapping[str, Tensor],
+        name: str | None = None,
+        overwrite: bool = False,
+    ) -> Expert:
+        """Take over an expert from a file: t2app's own, or the reference's ``.pt`` (``reference``).
+
+        ``sigma`` holds the singular values (r,) of this base by module name, which only the latter
+        needs. Without a ``name`` it keeps its own; a ``.pt`` is called like its file.
+        """
+        path = Path(path)
+        if path.suffix == SUFFIX:
+            expert = expert_file.load(path)
+        elif path.suffix == reference.SUFFIX:
+            expert = reference.load(path, sigma, self.base, free_name(path.stem))
+        else:
+            raise T2Error(
+                f"{path.name} is no file of an expert: choose one that ends in {SUFFIX} or "
+                f"{reference.SUFFIX}"
+            )
+        expert = replace(expert, name=name or expert.name)
+        self.add(expert, overwrite)
+        return expert
+
+    def export(self, name: str, path: Path, overwrite: bool = False) -> None:
+        """Write expert ``name`` to a file; ``T2Error`` if that is there already."""
+        expert = self.get(name)
+        if Path(path).exists() and not overwrite:
+            raise T2Error(f"{path} exists already: choose another file, or overwrite it")
+        expert_file.save(expert, path)
+
+    def rename(self, name: str, new: str) -> Path:
+        """Call expert ``name`` ``new`` and give its path; ``T2Error`` if that name is taken."""
+        expert = self.get(name)
+        path = self.path(check_name(new))
+        with self._lock, self._writing(f"rename expert {name!r}"):
+            if path.exists():
+                raise T2Error(f"expert {new!r} exists already: choose another name")
+            # In this order: whatever happens between the two, the expert is there.
+            expert_file.save(replace(expert, name=new), path)
+            self.path(name).unlink(missing_ok=True)
+        return path
+
+    def describe(self, name: str, text: str) -> None:
+        """Give expert ``name`` another description, which people and the first pass read."""
+        line = " ".join(text.split())
+        if not line:
+            raise T2Error("the description is empty: say in a few words what the expert is for")
+        if len(line) > LONGEST_DESCRIPTION:
+            raise T2Error(
+                f"the description has {len(line)} characters: use at most {LONGEST_DESCRIPTION}"
+            )
+        expert = self.get(name)
+        with self._lock:
+            if not self.path(name).exists():  # another page was quicker
+                raise T2Error(f"expert {name!r} was deleted meanwhile: restore it first")
+            changed = {**expert.header, "description": line}
+            expert_file.save(replace(expert, header=changed), self.path(name))
+
     def delete(self, name: str) -> None:
-        """Remove the file of expert ``name``, also a damaged one; ``T2Error`` if there is none."""
+        """Move the file of expert ``name``, also a damaged one, to where ``restore`` finds it.
+
+        Of several deleted ones of a name the last is kept. ``T2Error`` if there is none.
+        """
         if f"{name}{SUFFIX}" not in self._refresh():
             raise T2Error(unknown_expert(name, self.experts()))
+        kept = self._deleted(name)
+        with self._lock, self._writing(f"delete expert {name!r}"):
+            kept.parent.mkdir(exist_ok=True)
+            # Gone already: another page was quicker, and the wish is fulfilled.
+            if self.path(name).exists():
+                os.replace(self.path(name), kept)
+
+    def restore(self, name: str) -> Path:
+        """Bring a deleted expert back; ``T2Error`` if there is none or its name is taken."""
+        path, kept = self.path(name), self._deleted(name)
+        with self._lock, self._writing(f"restore expert {name!r}"):
+            if not NAME.fullmatch(name) or not kept.exists():
+                raise T2Error(f"no deleted expert is called {name!r}: check the name")
+            if path.exists():
+                raise T2Error(f"expert {name!r} exists already: rename or delete that one first")
+            os.replace(kept, path)
+        return path
+
+    def _deleted(self, name: str) -> Path:
+        return self.folder / DELETED / f"{name}{SUFFIX}"
+
+    @contextmanager
+    def _writing(self, what: str) -> Iterator[None]:
+        """The file system's refusals as a line for people."""
         try:
-            (self.folder / f"{name}{SUFFIX}").unlink(missing_ok=True)
+            yield
         except OSError as error:
-            raise T2Error(f"cannot delete expert {name!r}: {error.strerror or error}") from error
+            raise T2Error(f"cannot {what}: {error.strerror or error}") from error
 
     def _refresh(self) -> dict[str, Expert | T2Error]:
         """Read what is new or changed since the last call; forget what is gone."""
@@ -115,4 +235,5 @@ class Library:
             expert_file.check_fits(found, self.shapes, self.base)
         except T2Error as error:
             return error
-        return found
+        # In the order of the model, whatever that of the file.
+        return replace(found, z={matrix: found.z[matrix] for matrix in self.shapes})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from t2app.tasks import code, dispatch, math, other, reasoning
+from t2app.tasks import code, dispatch, loose, math, other, reasoning
 from t2app.tasks.base import Problem, Split, Task, split_of
 from t2app.tasks.noise import dress
 
@@ -62,12 +62,23 @@ SISTERS: dict[str, Task] = {
     ),
 }
 KIND_OF = {name: name.removesuffix("-hard") for name in (*BUILT_IN, *SISTERS)}
-LABELS = {name: task.description for name, task in BUILT_IN.items()}
+LABELS = dispatch.listed({name: task.description for name, task in BUILT_IN.items()})
 
 
 def _draw_dispatch(r: random.Random) -> Problem:
-    label = r.choice(list(BUILT_IN))
-    return dispatch.problem(dress(r, BUILT_IN[label].draw(r).question, typos=0.3), label)
+    """The four categories, half the time with one or two more that pretraining never listed."""
+    extra = r.sample(other.NEW_TOPICS, r.choice((0, 0, 1, 2)))
+    labels = dispatch.listed({**LABELS, **{t: other.TOPICS[t].description for t in extra}})
+    label = r.choice(list(labels))
+    if label in extra:
+        question = other.topic_question(r, label)
+    elif label == dispatch.OTHER:
+        question = other.anything(r, [t for t in other.TOPICS if t not in extra])
+    elif r.random() < 0.5:
+        question = loose.question(r, label)
+    else:
+        question = BUILT_IN[label].draw(r).question
+    return dispatch.problem(dress(r, question, typos=0.3), label, dispatch.system_prompt(labels))
 
 
 DISPATCH = Task(
@@ -76,12 +87,7 @@ DISPATCH = Task(
     _draw_dispatch,
     dispatch.score,
     8,
-    dispatch.system_prompt(
-        {
-            **dict(sorted((n, d) for n, d in LABELS.items() if n != dispatch.OTHER)),
-            dispatch.OTHER: dispatch.OTHER_DESCRIPTION,
-        }
-    ),
+    dispatch.system_prompt(LABELS),
 )
 TASKS: dict[str, Task] = {**BUILT_IN, **SISTERS, "dispatch": DISPATCH}
 

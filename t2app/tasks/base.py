@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Split = Literal["train", "validation", "test"]
+SPLIT = 2
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,12 @@ class Task:
 
 
 def split_of(question: str) -> Split:
-    """80 % of all questions train, 10 % choose checkpoints, 10 % test; the text alone decides."""
-    bucket = hashlib.sha256(question.encode()).digest()[0]
+    """80 % of all questions train, 10 % choose checkpoints, 10 % test; the text alone decides.
+
+    ``SPLIT`` names the division: the test questions of the first one were looked at while the tasks
+    were designed.
+    """
+    bucket = hashlib.sha256(f"{SPLIT}/{question}".encode()).digest()[0]
     if bucket < 205:
         return "train"
     return "validation" if bucket < 230 else "test"

@@ -18,12 +18,16 @@ from t2app.tasks import sandbox
 from t2app.tasks.base import Problem
 
 FUNCTIONS = (
-    "f solve compute convert process transform work result change calc helper run score total_of "
-    "apply adjust update pick my_function value_of make find handle step task"
+    "f g foo solve compute convert process transform work result change calc helper run score "
+    "apply adjust update pick make find handle step task total count scale shift clean filter add "
+    "double select combine reduce answer check measure format parse build test grade rank price "
+    "points level rate sum_up best main go square_all normalize fix extract shorten"
 ).split()
-_LIST_ARGS = ("xs", "numbers", "nums", "values", "items", "data")
-_NUMBER_ARGS = ("x", "n", "number", "value", "num")
-_STRING_ARGS = ("s", "text", "word", "string")
+_VERBS = "get make find count scale shift clean keep compute my do calc sum new pick add".split()
+_NOUNS = "value total list numbers items text result score sum words data number price all".split()
+_LIST_ARGS = ("xs", "numbers", "nums", "values", "items", "data", "lst", "arr", "a", "scores")
+_NUMBER_ARGS = ("x", "n", "number", "value", "num", "k", "a", "v")
+_STRING_ARGS = ("s", "text", "word", "string", "t", "name", "line", "sentence")
 
 
 @dataclass(frozen=True)
@@ -37,10 +41,10 @@ class _Size:
     families: tuple[int, int, int]  # how often a number, a list, a string
 
 
-# EARLY: the first phase of pretraining (tiny.corpus). HARD: the sister. Constants fold in the head
-# for most of EARLY, so that a clever one-liner is often right; for NORMAL they rarely do.
-EARLY = _Size(6, 12, (2, 2, 3), (0, 1, 1, 2), (3, 5, 2))
-NORMAL = _Size(9, 30, (2, 3, 3, 4), (1, 2, 2, 2), (4, 5, 1))
+# Two constants can be folded in the head, three hardly: pipelines of NORMAL are long enough that a
+# clever one-liner is often wrong. VARIED has shorter ones too, for pretraining. HARD is the sister.
+NORMAL = _Size(9, 30, (3, 3, 4), (1, 2, 2, 2), (5, 5, 1))
+VARIED = _Size(9, 30, (2, 3, 3, 4), (1, 2, 2, 2), (4, 5, 1))
 HARD = _Size(6, 12, (3, 4, 5), (2, 3), (3, 5, 2))
 
 
@@ -294,7 +298,7 @@ def _draw(r: random.Random, size: _Size) -> Problem:
     hard = size is HARD
     family = r.choices((_number, _list, _string), size.families)[0]
     p, fast, last, inputs, what = family(r, size)
-    name = r.choice(FUNCTIONS)
+    name = r.choice(FUNCTIONS) if r.random() < 0.6 else f"{r.choice(_VERBS)}_{r.choice(_NOUNS)}"
     does = _join(
         r,
         p.phrases
@@ -322,12 +326,14 @@ def _reference(answer: str, name: str, value: Any) -> Any:
     return scope[name](value)
 
 
-def draw(r: random.Random, early: bool = False) -> Problem:
-    """A function of one to four operations.
+def draw(r: random.Random) -> Problem:
+    """A function of one to four operations."""
+    return _draw(r, NORMAL)
 
-    ``early`` draws smaller ones, as in the first phase of pretraining (``tiny.corpus``).
-    """
-    return _draw(r, EARLY if early else NORMAL)
+
+def draw_varied(r: random.Random) -> Problem:
+    """Like ``draw``, with shorter ones among them."""
+    return _draw(r, VARIED)
 
 
 def draw_hard(r: random.Random) -> Problem:

@@ -16,6 +16,12 @@ OTHER_DESCRIPTION = "small talk and anything else"
 _HEAD = "To which category does the question belong? Reply with its name only."
 
 
+def listed(descriptions: Mapping[str, str]) -> dict[str, str]:
+    """Labels in the order of the list: by name, ``other`` last."""
+    names = sorted(name for name in descriptions if name != OTHER)
+    return {**{name: descriptions[name] for name in names}, OTHER: OTHER_DESCRIPTION}
+
+
 def system_prompt(labels: Mapping[str, str]) -> str:
     """The list of categories; ``labels`` maps each name to its description."""
     return "\n".join([_HEAD, *(f"- {name}: {description}" for name, description in labels.items())])
@@ -42,9 +48,9 @@ def parse_label(text: str, labels: Sequence[str]) -> str:
     return min(found)[2] if found else OTHER
 
 
-def problem(question: str, label: str) -> Problem:
-    """A question with its category as the gold answer."""
-    return Problem("dispatch", question, label, label, label)
+def problem(question: str, label: str, system: str | None = None) -> Problem:
+    """A question with its category as the gold answer; ``system`` holds a list of its own."""
+    return Problem("dispatch", question, label, label, label, system=system)
 
 
 def score(problems: Sequence[Problem], answers: Sequence[str]) -> list[float]:

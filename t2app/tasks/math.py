@@ -61,6 +61,8 @@ def _chain(r: random.Random, s: _Sums) -> Story:
             f"{name} had {have} {item}.",
         ]
         me = r.choice([name, "He", "She", "They"])
+    inside = me.lower() if me in ("He", "She", "They") else me
+    whom = {"I": "me", "He": "him", "She": "her", "They": "them"}.get(me, me)
     sentences = [r.choice(text)]
     for _ in range(r.choice((2, 2, 3, 3, 4))):
         kind = r.choice("plus plus minus minus times half groups".split())
@@ -76,11 +78,11 @@ def _chain(r: random.Random, s: _Sums) -> Story:
                     [
                         f"{me} bought {n} more.",
                         f"{me} got {n} more from {friend}.",
-                        f"Then {me} found {n} more.",
+                        f"Then {inside} found {n} more.",
                         f"{friend} brings {n} more.",
                         f"{n} more are added.",
                         f"{me} bought another {n}.",
-                        f"Then {friend} gives {me} {n} {item}.",
+                        f"Then {friend} gives {whom} {n} {item}.",
                     ]
                 )
             )
@@ -112,7 +114,7 @@ def _chain(r: random.Random, s: _Sums) -> Story:
                         if word
                         else f"Then the number grows to {n} times as many.",
                         f"Later there are {n} times as many.",
-                        f"Then {me} got {n} times as many as that.",
+                        f"Then {inside} got {n} times as many as that.",
                     ]
                 )
             )
@@ -375,24 +377,15 @@ def _rows(r: random.Random, s: _Sums) -> Story:
     return " ".join([*text, f"How many {thing} are there now?"]), n
 
 
+_ANIMALS = {"cows": 4, "chickens": 2, "dogs": 4, "ducks": 2, "spiders": 8, "ants": 6}
+_VEHICLES = {"bicycles": 2, "cars": 4, "tricycles": 3}
+
+
 def _legs(r: random.Random, s: _Sums) -> Story:
-    (a, la), (b, lb) = r.sample(
-        [
-            ("cows", 4),
-            ("chickens", 2),
-            ("dogs", 4),
-            ("ducks", 2),
-            ("spiders", 8),
-            ("ants", 6),
-            ("bicycles", 2),
-            ("cars", 4),
-            ("tricycles", 3),
-        ],
-        2,
-    )
+    part, things = r.choice((("legs", _ANIMALS), ("legs", _ANIMALS), ("wheels", _VEHICLES)))
+    (a, la), (b, lb) = r.sample(list(things.items()), 2)
     x, y = r.randint(2, 12), r.randint(2, 12)
     n = s.do(s.do(x, "*", la), "+", s.do(y, "*", lb))
-    part = "wheels" if {a, b} & {"bicycles", "cars", "tricycles"} else "legs"
     return (
         f"There are {x} {a} with {la} {part} each and {y} {b} with {lb} {part} each. "
         f"How many {part} in all?",
@@ -443,7 +436,7 @@ def _plain(r: random.Random, s: _Sums) -> Story:
 
 def _small(r: random.Random, s: _Sums) -> Story:
     """Two steps with numbers up to twenty."""
-    name, item = r.choice(NAMES), r.choice(ITEMS)
+    (name, friend), item = r.sample(NAMES, 2), r.choice(ITEMS)
     a, b = r.randint(2, 10), r.randint(1, 6)
     if r.random() < 0.5:
         have = s.do(a, "+", b)
@@ -466,8 +459,8 @@ def _small(r: random.Random, s: _Sums) -> Story:
     text = r.choice(
         [
             f"I had {a} {item} and ate {b}. Now I have {times} what was left. How many is that?",
-            f"{name} had {a} {item} and lost {b}. Tom has {times} as many as {name} has now. "
-            "How many does Tom have?",
+            f"{name} had {a} {item} and lost {b}. {friend} has {times} as many as {name} has now. "
+            f"How many does {friend} have?",
         ]
     )
     return text, have
@@ -559,12 +552,9 @@ def _draw(
     return Problem(task, question, str(answer), last, steps)
 
 
-def draw(r: random.Random, early: bool = False) -> Problem:
-    """A word problem of one to six sums, most of them two to four; three in ten are small.
-
-    ``early`` leaves the small ones out, as in the first phase of pretraining (``tiny.corpus``).
-    """
-    return _draw(r, (_small,) if not early and r.random() < 0.3 else _STORIES, "math")
+def draw(r: random.Random) -> Problem:
+    """A word problem of one to six sums, most of them two to four; three in ten are small."""
+    return _draw(r, (_small,) if r.random() < 0.3 else _STORIES, "math")
 
 
 def draw_hard(r: random.Random) -> Problem:

@@ -681,6 +681,10 @@ TOPICS: dict[str, Topic] = {
     ),
 }
 
+# Categories that pretraining never lists: with them the dispatch expert learns to read a list.
+NEW_TOPICS = ("garden", "news", "music", "finance")
+KNOWN_TOPICS = tuple(topic for topic in TOPICS if topic not in NEW_TOPICS)
+
 
 def _slots(r: random.Random, text: str) -> str:
     while "{" in text:
@@ -726,6 +730,15 @@ def draw(r: random.Random) -> Problem:
     if r.random() < 0.4:
         question = topic_question(r, r.choice(list(TOPICS)))
         return Problem("other", question, "beyond", BEYOND, BEYOND)
+    return _small_talk(r)
+
+
+def anything(r: random.Random, topics: Sequence[str]) -> str:
+    """Small talk or a question about one of the topics, in equal parts."""
+    return topic_question(r, r.choice(topics)) if r.random() < 0.5 else _small_talk(r).question
+
+
+def _small_talk(r: random.Random) -> Problem:
     intent = r.choice(list(_INTENTS))
     said, replies = _INTENTS[intent]
     text = r.choice(said)

@@ -7,30 +7,32 @@ Only questions of the training split are drawn (``tasks.base.split_of``).
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
-from t2app.tasks import BUILT_IN, LABELS, SISTERS, Task, code, dispatch, math, other, reasoning
+from t2app.tasks import BUILT_IN, LABELS, SISTERS, Task, code, dispatch, loose, other, split_of
 from t2app.tasks.facts import RELATIONS
 from t2app.tasks.noise import dress
-from t2app.tasks.reasoning import LETTERS, fill, layout
-from t2app.tiny import loose
+from t2app.tasks.reasoning import fill, recalled
 
 Message = dict[str, str]
 
-# How often each kind of exchange is drawn, and how often it is answered step by step.
+# How often each kind of exchange is drawn. Stories hold too few sums to learn them by, so there is
+# a drill of sums.
 KINDS = {
     "math": 24,
     "code": 20,
-    "reasoning": 26,
+    "reasoning": 32,
     "other": 8,
     "fact": 4,
     "math-hard": 2,
     "code-hard": 2,
     "reasoning-hard": 2,
+    "sums": 14,
     "dispatch": 16,
 }
+# How often a kind is answered step by step. Facts are learned from worked answers, so reasoning
+# has more of these until the step ``LATER``; then fewer, or they would be said by default.
 STEPS = {
     "math": 0.3,
     "code": 0.3,
@@ -40,47 +42,14 @@ STEPS = {
     "code-hard": 0.3,
     "reasoning-hard": 0.4,
 }
+LATER = 1800
+LATER_STEPS = {**STEPS, "reasoning": 0.2, "reasoning-hard": 0.2}
 TYPOS = {"math": 0.12, "other": 0.12, "math-hard": 0.1}
-_TASKS: dict[str, Task] = {**BUILT_IN, **SISTERS}
-
-
-def _reasoning(style: reasoning.Style) -> dict[str, Task]:
-    return {
-        "reasoning": replace(_TASKS["reasoning"], draw=partial(reasoning.draw, style=style)),
-        "reasoning-hard": replace(
-            _TASKS["reasoning-hard"], draw=partial(reasoning.draw_hard, style=style)
-        ),
-    }
-
-
-_EARLY_TASKS = {
-    **_TASKS,
-    "math": replace(_TASKS["math"], draw=partial(math.draw, early=True)),
-    "code": replace(_TASKS["code"], draw=partial(code.draw, early=True)),
-    **_reasoning("letter"),
+_TASKS: dict[str, Task] = {
+    **BUILT_IN,
+    **SISTERS,
+    "code": replace(BUILT_IN["code"], draw=code.draw_varied),
 }
-
-
-@dataclass(frozen=True)
-class Phase:
-    """What is drawn from step ``first`` on."""
-
-    first: int
-    kinds: dict[str, int]
-    tasks: dict[str, Task]
-
-
-# Drills train what stories train too thinly: single sums, and the letter of an option. They start
-# once the model reads well enough to gain. The third phase has larger constants in code and small
-# stories in math; the last draws all tasks as they are used (docs/LOG.md).
-_LATE_KINDS = {**KINDS, "reasoning": 36, "other": 7, "dispatch": 12, "sums": 11}
-PHASES = (
-    Phase(0, KINDS, _EARLY_TASKS),
-    Phase(1200, {**KINDS, "sums": 11, "pick": 7}, _EARLY_TASKS),
-    Phase(2800, _LATE_KINDS, {**_TASKS, **_reasoning("judged")}),
-    Phase(4100, _LATE_KINDS, {**_TASKS, **_reasoning("paired")}),
-    Phase(4600, _LATE_KINDS, _TASKS),
-)
 _DESCRIPTIONS = {
     "math": (
         "word problems and calculations with numbers",
@@ -97,16 +66,16 @@ _DESCRIPTIONS = {
 }
 
 
-def _exchange(r: random.Random, kind: str, tasks: dict[str, Task]) -> list[Message]:
+def _exchange(r: random.Random, kind: str, steps: dict[str, float]) -> list[Message]:
     if kind == "fact":
         return _fact(r)
-    problem = tasks[kind].sample(r, "train")
+    problem = _TASKS[kind].sample(r, "train")
     question = (
         dress(r, problem.question, TYPOS.get(kind, 0.0))
         if kind != "code-hard"
         else problem.question
     )
-    answer = problem.steps if r.random() < STEPS[kind] else problem.fast
+    answer = problem.steps if r.random() < steps[kind] else problem.fast
     return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
 
 
@@ -115,10 +84,9 @@ def _fact(r: random.Random) -> list[Message]:
     relation = r.choice(list(RELATIONS.values()))
     key = r.choice(list(relation.facts))
     value = relation.facts[key]
-    stated = fill(relation.state, key, value)
     return [
         {"role": "user", "content": fill(r.choice(relation.ask_value), key, value)},
-        {"role": "assistant", "content": f"I remember: {stated[0].lower()}{stated[1:]}."},
+        {"role": "assistant", "content": f"I remember: {recalled(relation, key)}."},
     ]
 
 
@@ -131,7 +99,7 @@ def _sum(r: random.Random) -> tuple[str, int]:
     if op == "/":
         b, result = r.randint(2, 9), r.randint(2, 60)
         return f"{b * result} / {b}", result
-    a, b = r.randint(2, 200), r.randint(1, 99)
+    a, b = r.randint(2, r.choice((40, 200, 500))), r.randint(1, 99)
     if op == "-":
         a, b = max(a, b), min(a, b)
         return f"{a} - {b}", a - b
@@ -149,42 +117,24 @@ def _sums(r: random.Random) -> list[Message]:
     ]
 
 
-def _pick(r: random.Random) -> list[Message]:
-    """Find an option that is named: from its text to its letter."""
-    relation = r.choice(list(RELATIONS.values()))
-    words = sorted(set(r.choice((relation.facts.keys(), relation.facts.values()))))
-    options = r.sample(words, min(len(words), r.choice((3, 4, 4, 4, 5))))
-    right = r.choice(options)
-    letter = LETTERS[options.index(right)]
-    stem = r.choice((f"Which option is {right}?", f"Find {right}.", f"Where does it say {right}?"))
-    return [
-        {"role": "user", "content": layout(r, stem, options)},
-        {"role": "assistant", "content": f"That is {letter}) {right}. The answer is {letter}."},
-    ]
-
-
 def _labels(r: random.Random) -> dict[str, str]:
     """The list of categories: mostly the four as they are, else reworded, shuffled, with others."""
     if r.random() < 0.5:
         return LABELS
     names = [n for n in LABELS if n == dispatch.OTHER or r.random() < 0.95]
     labels = {n: LABELS[n] if r.random() < 0.4 else r.choice(_DESCRIPTIONS[n]) for n in names}
-    for topic in r.sample(sorted(other.TOPICS), r.choice((0, 1, 1, 2, 3))):
+    for topic in r.sample(other.KNOWN_TOPICS, r.choice((0, 1, 1, 2, 3))):
         labels[topic] = other.TOPICS[topic].description
     items = list(labels.items())
     r.shuffle(items)
     return dict(items)
 
 
-def _dispatch(r: random.Random, tasks: dict[str, Task]) -> list[Message]:
+def _dispatch(r: random.Random) -> list[Message]:
     labels = _labels(r)
     extra = [name for name in labels if name in other.TOPICS]
-    if extra and r.random() < 0.4:
-        name = r.choice(extra)
-        question = other.topic_question(r, name)
-    else:
-        name = r.choice(list(LABELS))
-        question = _any_question(r, name, extra, tasks)
+    name = r.choice(extra if extra and r.random() < 0.4 else list(LABELS))
+    question = _of_training(lambda: _question(r, name, extra))
     label = name if name in labels else dispatch.OTHER
     return [
         *dispatch.messages(labels, dress(r, question, typos=0.3)),
@@ -192,41 +142,42 @@ def _dispatch(r: random.Random, tasks: dict[str, Task]) -> list[Message]:
     ]
 
 
-def _any_question(r: random.Random, label: str, exclude: list[str], tasks: dict[str, Task]) -> str:
-    if label == "other":
-        topics = [t for t in other.TOPICS if t not in exclude]
-        if r.random() < 0.5:
-            return other.topic_question(r, r.choice(topics))
-        while (problem := BUILT_IN["other"].sample(r, "train")).gold == "beyond":
-            pass
-        return problem.question
+def _of_training(draw: Callable[[], str]) -> str:
+    while split_of(question := draw()) != "train":
+        pass
+    return question
+
+
+def _question(r: random.Random, label: str, extra: list[str]) -> str:
+    """Something that belongs to ``label``; topics in ``extra`` are categories of their own."""
+    if label in extra:
+        return other.topic_question(r, label)
+    if label == dispatch.OTHER:
+        return other.anything(r, [t for t in other.KNOWN_TOPICS if t not in extra])
     if r.random() < 0.45:
         return loose.question(r, label)
-    fitting = [t for name, t in tasks.items() if name.removesuffix("-hard") == label]
-    return r.choice([fitting[0], *fitting]).sample(r, "train").question
+    return r.choice([_TASKS[label], _TASKS[label], _TASKS[f"{label}-hard"]]).draw(r).question
 
 
-def conversation(r: random.Random, phase: Phase = PHASES[0]) -> list[Message]:
+def conversation(r: random.Random, steps: dict[str, float]) -> list[Message]:
     """One conversation: a drill, a first pass, or one to four exchanges."""
-    kind = r.choices(list(phase.kinds), list(phase.kinds.values()))[0]
+    kind = r.choices(list(KINDS), list(KINDS.values()))[0]
     if kind == "sums":
         return _sums(r)
-    if kind == "pick":
-        return _pick(r)
     if kind == "dispatch":
-        return _dispatch(r, phase.tasks)
+        return _dispatch(r)
     turns = r.choices((1, 2, 3, 4), (80, 12, 5, 3))[0]
     kinds = [
         kind,
         *(r.choice(("math", "code", "reasoning", "other", "other")) for _ in range(turns - 1)),
     ]
     r.shuffle(kinds)
-    return [message for k in kinds for message in _exchange(r, k, phase.tasks)]
+    return [message for k in kinds for message in _exchange(r, k, steps)]
 
 
 def conversations(seed: int, step: int) -> Iterator[list[Message]]:
     """Endless conversations of one training step."""
-    phase = max((p for p in PHASES if p.first <= max(0, step)), key=lambda p: p.first)
     r = random.Random(f"{seed}/{step}")
+    steps = STEPS if step < LATER else LATER_STEPS
     while True:
-        yield conversation(r, phase)
+        yield conversation(r, steps)

@@ -30,8 +30,7 @@ class Recipe:
     """Everything that decides the weights (on one kind of machine)."""
 
     seed: int = 1
-    steps: int = 4850
-    restarts: tuple[int, ...] = (2800, 4100, 4600)
+    steps: int = 3600
     rows: int = 16
     length: int = tiny_tokenizer.CONTEXT
     hidden: int = 256
@@ -39,7 +38,6 @@ class Recipe:
     heads: int = 4
     ffn: int = 704
     learning_rate: float = 2e-3
-    restart_rate: float = 1.2e-3
     warmup: int = 100
     weight_decay: float = 0.1
     question_weight: float = 0.1
@@ -122,15 +120,10 @@ def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def _rate(recipe: Recipe, step: int) -> float:
-    """Learning rate: warm up, then fall in a straight line to zero; again after each restart.
-
-    A run that is shorter than the warm-up only warms up.
-    """
-    begin = max((s for s in recipe.restarts if s <= step), default=0)
-    end = min((s for s in recipe.restarts if step < s < recipe.steps), default=recipe.steps)
-    peak = recipe.restart_rate if begin else recipe.learning_rate
-    falling = (end - step) / max(1, end - begin - recipe.warmup)
-    return peak * min((step - begin + 1) / max(1, recipe.warmup), falling)
+    """Learning rate: warm up, then fall in a straight line to zero."""
+    rising = (step + 1) / max(1, recipe.warmup)
+    falling = (recipe.steps - step) / max(1, recipe.steps - recipe.warmup)
+    return recipe.learning_rate * min(rising, falling, 1.0)
 
 
 def _loss(model: nn.Module, ids: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
@@ -174,13 +167,6 @@ def run(
     forward = torch.compile(model) if compile_model else model
     began = time.perf_counter() - seconds
     for step in range(start, recipe.steps):
-        if step in recipe.restarts:
-            # A restart begins from the weights as they would have been published. Only they are
-            # rounded: ``model.to`` would round the rotary frequencies too, and for good.
-            with torch.no_grad():
-                for parameter in model.parameters():
-                    parameter.copy_(parameter.to(torch.bfloat16))
-            optimizer = _optimizer(model, recipe)
         for group in optimizer.param_groups:
             group["lr"] = _rate(recipe, step)
         ids, weights = (t.to(device) for t in batch(tok, recipe, step))

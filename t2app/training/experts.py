@@ -1,99 +1,340 @@
-"""From a task to an expert in the library: measure the base, train, measure again, write it."""
+"""From rows to an expert in the library: measure the base, train, measure again, write it."""
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
+from torch import Tensor
 
 from t2app import __version__
-from t2app.config import cache_dir
+from t2app.adapt import prototype
 from t2app.engine import Engine
 from t2app.errors import T2Error
 from t2app.evaluation import measure
-from t2app.evaluation.stats import paired_difference
+from t2app.svf import expert as expert_file
 from t2app.svf.expert import Expert
 from t2app.svf.library import check_name
-from t2app.tasks import Task
-from t2app.training import reinforce
-from t2app.training.reinforce import Progress, Settings
-from t2app.training.runs import Run
+from t2app.tasks import Problem, Task
+from t2app.training import loop, next_token, outcome, plan
+from t2app.training.loop import ALONE, Progress
+from t2app.training.outcome import HeldOut
+from t2app.training.parallel import World
+from t2app.training.plan import Plan
+from t2app.training.runs import Run, Spec, Status, new_id
+from t2app.training.settings import OBJECTIVES, Settings
 
-TEST_SEED = "report"
+TEST, TEST_SEED = 500, "report"
+# Held-out rows that are answered at a time: small enough to stop between, and to show progress.
+CHUNK = 48
+
+Watch = Callable[[Status, Progress | None], None]
 
 
-def train_expert(
+class Stopped(Exception):
+    """Stop was asked for before there was anything to keep."""
+
+
+def spec_for(
     engine: Engine,
     task: Task,
     name: str,
     settings: Settings,
     *,
-    test: int = 500,
     overwrite: bool = False,
-    phase: Callable[[str], None] = lambda _: None,
-    progress: Callable[[Progress], None] = lambda _: None,
-) -> dict[str, Any]:
-    """Train an expert with RL on a task and put it into the library; returns its report.
+    size: int = TEST,
+) -> Spec:
+    """What a new run is to train.
 
-    An unfinished run of the same name and settings is continued. Ctrl-C keeps the best so far.
-    Accuracies are on ``test`` problems that were neither trained on nor chosen by.
+    T2Error for a bad name, that of an expert that exists, and answers that the objective lacks.
     """
     check_name(name)
+    if "sft" in settings.objective and not next_token.has_answers(task):
+        raise T2Error(
+            f"{task.name}: next-token training learns from answers, and rows to train on have only "
+            "tests; choose reinforcement learning (rl)"
+        )
     if name in engine.library.experts() and not overwrite:
-        raise T2Error(f"expert {name!r} exists already: choose another --name, or --overwrite")
-    run = Run(run_folder(engine, name), _identity(engine, task, settings))
-    began = time.perf_counter()
-    problems = task.problems("test", test, TEST_SEED)
-    phase(f"measuring the base on {len(problems)} problems")
-    before = measure.accuracy(engine, task, problems, None)
-    phase(f"training, {settings.steps} steps")
-    best = _best(engine, task, settings, run, progress)
-    phase(f"measuring the expert on {len(problems)} problems")
-    after = measure.accuracy(engine, task, problems, best)
+        raise T2Error(f"expert {name!r} exists already: choose another name, or overwrite it")
+    return Spec(
+        id=new_id(name),
+        name=name,
+        file=task.name,
+        base=engine.base.base,
+        reward=task.reward,
+        rows=_rows(task, settings),
+        dataset_sha256=_dataset_sha256(task, settings),
+        settings=settings,
+        overwrite=overwrite,
+        created=_now(),
+        size=size,
+    )
+
+
+def train_expert(
+    engine: Engine,
+    task: Task,
+    spec: Spec,
+    run: Run | None,
+    *,
+    watch: Watch = lambda status, progress: None,
+    stop: Callable[[], bool] = lambda: False,
+    world: World = ALONE,
+) -> Status:
+    """Train (or continue) a run, put the expert into the library and return the run's last status.
+
+    ``run`` is None in the processes of ``world`` that write nothing. Accuracies are on held-out
+    rows that were neither trained on nor chosen by. ``stop`` is asked between steps: the best so
+    far is then kept, where something beat the base. Raises T2Error, also for lack of memory.
+    """
+    journal = _Journal(run, watch)
+    try:
+        return _train(engine, task, spec, run, journal, stop, world)
+    except Stopped as reason:
+        return journal.end("stopped", error=str(reason))
+    except T2Error as error:
+        failure = error
+    except (MemoryError, RuntimeError) as error:
+        if not _no_memory(error):
+            raise
+        failure = T2Error(_advice(spec.settings))
+    # Outside the handlers: there the traceback would still hold the tensors.
+    _free_memory()
+    journal.end("failed", error=str(failure))
+    raise failure
+
+
+def _train(
+    engine: Engine,
+    task: Task,
+    spec: Spec,
+    run: Run | None,
+    journal: _Journal,
+    stop: Callable[[], bool],
+    world: World,
+) -> Status:
+    problems = task.problems("test", spec.size, TEST_SEED)
+    settings = _planned(engine, task, spec, journal, world)
+    base = world.agree(run.get("base.json") if run else None)
+    if base is None:
+        base = _answers(engine, task, problems, None, journal, "measuring the base", world, stop)
+        if run:
+            run.put("base.json", base)
+    stopped = False
+    for progress in loop.train(engine, task, settings, run, world):
+        journal.step(progress)
+        if world.agree(stop()) and progress.step < settings.steps:
+            stopped = True
+            break
+    delta = loop.settle(engine, task, settings, run, world)
+    if stopped and not delta.any():
+        raise Stopped("stopped before anything was better than the base: nothing was kept")
+    expert = _answers(engine, task, problems, delta, journal, "measuring the expert", world)
+    rows = _held_out(task, problems, base, expert)
     report = {
-        "expert": name,
-        "objective": "rl",
-        "reward": task.reward,
-        "rows": _rows(task, settings),
-        "before": before.to_dict(),
-        "after": after.to_dict(),
-        "gain": dict(
-            zip(
-                ("mean", "low", "high"), paired_difference(after.scores, before.scores), strict=True
-            )
-        ),
-        "seconds": round(time.perf_counter() - began, 1),
+        "expert": spec.name,
+        "objective": settings.objective,
+        "reward": spec.reward,
+        "rows": spec.rows,
+        **outcome.judge([r.before for r in rows], [r.after for r in rows]),
+        "seconds": journal.seconds(),
+        "stopped": stopped,
     }
-    expert = Expert(name, _vectors(engine, best), header(engine, task, settings, report, run))
-    path = engine.library.add(expert, overwrite=overwrite)
-    run.finish()
-    return {**report, "path": str(path)}
+    if run is None:
+        return Status()
+    run.put("held-out.json", [row.to_dict() for row in rows])
+    path = _write(engine, task, spec, run, settings, delta, report)
+    return journal.end("stopped" if stopped else "finished", report={**report, "path": str(path)})
 
 
-def _identity(engine: Engine, task: Task, settings: Settings) -> dict[str, Any]:
-    """What a run has to have in common with one that it continues."""
+class _Journal:
+    """Keeps the status of a run, on disk and for whoever watches."""
+
+    def __init__(self, run: Run | None, watch: Watch) -> None:
+        self._run, self._watch = run, watch
+        kept = run.status() if run else Status()
+        self._earlier, self._began = kept.seconds, time.perf_counter()
+        self.status = replace(kept, state="running", error=None, report=None)
+        self._measuring = 0.0  # seconds that the expert will take on the held-out rows
+        self._until: float | None = None  # when it should all be done
+        self._pace: list[float] = []
+
+    def seconds(self) -> float:
+        """Spent on the run so far, before an interruption too."""
+        return round(self._earlier + time.perf_counter() - self._began, 1)
+
+    def phase(self, text: str, done: int = 0, total: int = 0) -> None:
+        """What goes on now; of ``total`` things ``done`` are done."""
+        if done == 0:
+            self._tell(text)
+        counted = f"{text}, {done}/{total}" if total else text
+        self._note(None, phase=counted, done=done, total=total)
+
+    def planned(self, found: Plan) -> None:
+        """The objective was chosen, the time estimated."""
+        self._tell(f"{OBJECTIVES[found.settings.objective]}. {found.why}")
+        self._tell(f"expected: {found.words()}")
+        self._until = time.perf_counter() + found.seconds
+        self._note(None, objective=found.settings.objective, why=found.why)
+
+    def measured(self, seconds: float) -> None:
+        """How long the base took on the held-out rows: the expert will take longer."""
+        self._measuring = plan.GROWTH * seconds
+
+    def step(self, p: Progress) -> None:
+        """A step was done."""
+        self._tell(progress_line(p))
+        # The first of these is the base's validation; later steps tell the pace.
+        self._pace = [*self._pace[-12:], time.perf_counter()]
+        if len(self._pace) > 1:
+            pace = (self._pace[-1] - self._pace[0]) / (len(self._pace) - 1)
+            self._until = self._pace[-1] + pace * (p.steps - p.step) + self._measuring
+        text = f"training, step {p.step}/{p.steps}"
+        self._note(p, phase=text, done=p.step, total=p.steps)
+
+    def end(self, state: str, **changes: Any) -> Status:
+        if changes.get("report"):
+            self._tell(changes["report"]["verdict_words"])
+        self._tell(f"{state}{': ' + changes['error'] if changes.get('error') else ''}")
+        self._until = None
+        self._note(None, state=state, phase=state, **changes)
+        return self.status
+
+    def _tell(self, line: str) -> None:
+        if self._run:
+            self._run.tell(line)
+
+    def _note(self, progress: Progress | None, **changes: Any) -> None:
+        left = None if self._until is None else max(0.0, self._until - time.perf_counter())
+        self.status = replace(
+            self.status,
+            seconds=self.seconds(),
+            seconds_left=left and round(left, 1),
+            **changes,
+        )
+        if self._run:
+            self._run.write(self.status)
+            self._watch(self.status, progress)
+
+
+def progress_line(p: Progress) -> str:
+    """A step in one line: what was measured in it."""
+    parts = [f"step {p.step}/{p.steps}"]
+    for text, value in (
+        ("reward {:+.2f}", p.reward),
+        ("KL {:.3f}", p.kl),
+        ("loss {:.3f}", p.loss),
+        ("validation {:.1%}", p.validation),
+    ):
+        if value is not None:
+            parts.append(text.format(value))
+    return "  ".join([*parts, f"best {p.best:.1%}", f"{p.seconds:.0f} s"])
+
+
+def _planned(engine: Engine, task: Task, spec: Spec, journal: _Journal, world: World) -> Settings:
+    """The settings with the objective that was chosen, now or before an interruption."""
+    if chosen := world.agree(journal.status.objective):
+        return replace(spec.settings, objective=chosen)
+    journal.phase("planning")
+    found = world.agree(plan.make(engine, task, spec.settings, spec.size))
+    journal.planned(found)
+    return found.settings
+
+
+def _answers(
+    engine: Engine,
+    task: Task,
+    problems: Sequence[Problem],
+    delta: Tensor | None,
+    journal: _Journal,
+    phase: str,
+    world: World,
+    stop: Callable[[], bool] = lambda: False,
+) -> dict[str, list]:
+    """Greedy answers and their scores, a chunk at a time; raises Stopped between chunks."""
+    began = time.perf_counter()
+    texts: list[str] = []
+    scores: list[float] = []
+    for start in range(0, len(problems), CHUNK):
+        journal.phase(phase, start, len(problems))
+        if world.agree(stop()):
+            raise Stopped("stopped before there was anything to keep")
+        part = problems[start : start + CHUNK]
+        texts += world.spread(lambda share: measure.answers(engine, task, share, delta), part)
+        scores += task.score(part, texts[start:])
+    journal.phase(phase, len(problems), len(problems))
+    journal.measured(time.perf_counter() - began)
+    return {"answers": texts, "scores": scores}
+
+
+def _held_out(task: Task, problems: Sequence[Problem], base: dict, expert: dict) -> list[HeldOut]:
+    columns = (base["answers"], expert["answers"], base["scores"], expert["scores"])
+    rows = zip(problems, *columns, strict=True)
+    return [HeldOut(p.question, p.gold, *values) for p, *values in rows]
+
+
+def _write(
+    engine: Engine,
+    task: Task,
+    spec: Spec,
+    run: Run,
+    settings: Settings,
+    delta: Tensor,
+    report: dict[str, Any],
+) -> Path:
+    """The expert, first beside its run, then into the library."""
+    z = {key: 1 + d.detach().cpu().clone() for key, d in engine.svf.layout.split(delta).items()}
+    expert = Expert(spec.name, z, header(engine, task, spec, settings, report, run))
+    expert_file.save(expert, run.folder / "expert.safetensors")
+    # A run that is continued after its expert was written replaces its own.
+    there = engine.library.experts().get(spec.name)
+    own = there is not None and there.header.get("run") == spec.id
+    return engine.library.add(expert, overwrite=spec.overwrite or own)
+
+
+def header(
+    engine: Engine,
+    task: Task,
+    spec: Spec,
+    settings: Settings,
+    report: dict[str, Any],
+    run: Run,
+) -> dict[str, Any]:
+    """Everything about the expert that its file carries; enough to train it again."""
+    examples = [p.question for p in task.problems("train", prototype.QUESTIONS, "examples")]
     return {
-        "task": task.name,
+        "description": task.description,
         "base": engine.base.base,
-        "reward": task.reward,
-        "dataset_sha256": _dataset_sha256(task, settings),
+        "task": task.name,
+        "seed": settings.seed,
+        "settings": settings.to_dict(),
+        "dataset_sha256": spec.dataset_sha256,
         "reading": task.dataset.reading if task.dataset else None,
-        **asdict(settings),
+        **{key: value for key, value in report.items() if key != "expert"},
+        "curve": run.curve(),
+        "examples": examples,
+        "prototype": prototype.of(engine, examples),
+        "run": spec.id,
+        "created": _now(),
+        "versions": {
+            "t2app": __version__,
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+        },
+        "machine": {
+            "device": str(engine.base.device),
+            "precision": engine.base.precision,
+            "threads": torch.get_num_threads(),
+        },
     }
-
-
-def _dataset_sha256(task: Task, settings: Settings) -> str:
-    """Of the file; where problems are generated, of all that decides them."""
-    if task.dataset:
-        return task.dataset.sha256
-    return hashlib.sha256(f"{task.name}/{settings.seed}/{__version__}".encode()).hexdigest()
 
 
 def _rows(task: Task, settings: Settings) -> dict[str, int]:
@@ -107,59 +348,32 @@ def _rows(task: Task, settings: Settings) -> dict[str, int]:
     }
 
 
-def run_folder(engine: Engine, name: str) -> Path:
-    """Where a run keeps its checkpoint."""
-    return cache_dir() / "runs" / engine.base.base.replace("/", "--") / name
+def _dataset_sha256(task: Task, settings: Settings) -> str:
+    """Of the file; where problems are generated, of all that decides them."""
+    if task.dataset:
+        return task.dataset.sha256
+    return hashlib.sha256(f"{task.name}/{settings.seed}/{__version__}".encode()).hexdigest()
 
 
-def _best(
-    engine: Engine, task: Task, settings: Settings, run: Run, progress: Callable[[Progress], None]
-) -> torch.Tensor:
-    try:
-        for step in reinforce.train(engine, task, settings, run):
-            progress(step)
-    except KeyboardInterrupt:
-        if run.load() is None:
-            raise T2Error(
-                "stopped before the first validation: there is nothing to keep yet"
-            ) from None
-    saved = run.load()
-    assert saved is not None, "a finished run has a checkpoint"
-    return saved["best_delta"]
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _vectors(engine: Engine, delta: torch.Tensor) -> dict[str, torch.Tensor]:
-    return {
-        name: 1 + d.detach().cpu().clone() for name, d in engine.svf.layout.split(delta).items()
-    }
+def _no_memory(error: BaseException) -> bool:
+    # Without a GPU, torch has no error of its own for it.
+    kinds = (torch.OutOfMemoryError, MemoryError)
+    return isinstance(error, kinds) or "not enough memory" in str(error)
 
 
-def header(
-    engine: Engine, task: Task, settings: Settings, report: dict[str, Any], run: Run
-) -> dict[str, Any]:
-    """Everything about the expert that its file carries; enough to train it again."""
-    examples = [p.question for p in task.problems("train", 4, "examples")]
-    return {
-        "description": task.description,
-        "base": engine.base.base,
-        "task": task.name,
-        "objective": report["objective"],
-        "reward": report["reward"],
-        "seed": settings.seed,
-        "settings": asdict(settings),
-        "dataset_sha256": _dataset_sha256(task, settings),
-        "reading": task.dataset.reading if task.dataset else None,
-        "rows": report["rows"],
-        "before": report["before"],
-        "after": report["after"],
-        "gain": report["gain"],
-        "seconds": report["seconds"],
-        "curve": run.curve(),
-        "examples": examples,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {
-            "t2app": __version__,
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-        },
-    }
+def _advice(settings: Settings) -> str:
+    return (
+        f"memory ran out with {settings.prompts} rows of {settings.samples} samples a step: choose "
+        "fewer of either, leave out long rows, or load the model quantised (--quant nf4), and "
+        "start it again"
+    )
+
+
+def _free_memory() -> None:
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

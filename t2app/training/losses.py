@@ -27,6 +27,15 @@ def policy_gradient(logprobs: Tensor, mask: Tensor, advantage: Tensor) -> Tensor
     return -(advantage * (logprobs * mask).sum(1)).sum()
 
 
+def next_token(logprobs: Tensor, mask: Tensor) -> Tensor:
+    """Cross-entropy of given answers, summed over their tokens: the paper's other objective.
+
+    ``logprobs`` and ``mask`` are (B, T). The caller divides by the number of tokens of the whole
+    step, so that micro-batches add up.
+    """
+    return -(logprobs * mask).sum()
+
+
 def kl_to_base(logprobs: Tensor, base: Tensor, mask: Tensor) -> Tensor:
     """KL(policy || base) from sampled tokens, summed over answers: ``exp(d) - d - 1``.
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from t2app.engine import Engine, Prompt
 from t2app.evaluation.measure import prompts_for
 from t2app.tasks import Problem, Task
+from t2app.training import batches
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,12 @@ def sample(
     *,
     samples: int,
     temperature: float,
-    seed: int,
+    seeds: Sequence[int],
 ) -> Rollouts:
-    """Answer every problem ``samples`` times and score the answers: +1 right, -1 wrong (paper)."""
+    """Answer every problem ``samples`` times and score the answers: +1 right, -1 wrong (paper).
+
+    ``seeds`` has one number for each problem; its samples draw from those that follow it.
+    """
     repeated = [p for p in problems for _ in range(samples)]
     prompts = [p for p in prompts_for(engine, task, problems) for _ in range(samples)]
     done = engine.generate(
@@ -43,8 +47,8 @@ def sample(
         delta,
         max_new_tokens=task.max_new_tokens,
         temperature=temperature,
-        seed=seed,
-        batch_size=256,
+        seed=[seed + i for seed in seeds for i in range(samples)],
+        batch_size=batches.rows_to_decode(engine, prompts, task.max_new_tokens),
     )
     # An answer that was cut off is wrong, whatever it says so far.
     texts = [c.text if c.finished else "" for c in done]

@@ -17,6 +17,7 @@ from typing import Any
 import gradio as gr
 
 from t2app import adapt
+from t2app.adapt import two_pass
 from t2app.adapt.two_pass import Answer
 from t2app.engine import Engine
 from t2app.errors import T2Error
@@ -246,6 +247,20 @@ def first_strategy(engine: Engine) -> str:
     return adapt.DEFAULT if sorts else "prompt"
 
 
+def lengths(context: int) -> tuple[int, int]:
+    """The longest answer that can be asked for and the usual one, in tokens."""
+    most = max(16, context // 2)
+    return most, min(two_pass.DEFAULT_LENGTH, most)
+
+
+def fitted(engine: Engine, strategy: str) -> Values:
+    """What depends on the model and may have changed with it: a strategy it has, its lengths."""
+    most, usual = lengths(engine.status()["context"])
+    first = first_strategy(engine)
+    fits = strategy != adapt.DEFAULT or first == adapt.DEFAULT
+    return gr.skip() if fits else first, gr.update(maximum=most, value=usual)
+
+
 def slider_weights(names: Iterable[str], weights: Weights) -> dict[str, float]:
     """One weight for each expert, rounded down to what a slider shows."""
     return {name: int(weights.get(name, 0) * 100 + 1e-6) / 100 for name in names}
@@ -310,7 +325,7 @@ def explained(strategy: str) -> str:
 
 
 def status_line(state: Mapping[str, Any], turns: Turns = ()) -> str:
-    """Model, device, precision, memory and the speed of the latest answer."""
+    """Model, device, precision, memory, execution and the speed of the latest answer."""
     memory = float(state["memory_mb"])
     size = f"{memory:.0f} MB" if memory < 1000 else f"{memory / 1000:.1f} GB"
     facts = {
@@ -318,6 +333,7 @@ def status_line(state: Mapping[str, Any], turns: Turns = ()) -> str:
         "Device": state["device"],
         "Precision": state["precision"],
         "Memory": size,
+        "Execution": state["execution"],
     }
     if turns and turns[-1].rate:
         facts["Last answer"] = f"{turns[-1].rate:.0f} tokens/s"

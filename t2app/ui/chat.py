@@ -18,8 +18,8 @@ import gradio as gr
 
 from t2app import adapt
 from t2app.adapt import two_pass
-from t2app.engine import Engine
 from t2app.ui import asking, words
+from t2app.ui.resident import Resident
 
 # Several people are answered at once; the engine keeps their mixes apart.
 ANSWERS_AT_ONCE = 4
@@ -85,8 +85,18 @@ class Session:
     saved: gr.BrowserState
 
 
-def build(page: gr.Blocks, engine: Engine, stream: asking.Stream = two_pass.stream) -> None:
-    """Put the tab into ``page``, which must be open."""
+@dataclass(frozen=True)
+class Chat:
+    """The whole tab, for other tabs that lead here."""
+
+    talk: Talk
+    side: Side
+    session: Session
+
+
+def build(page: gr.Blocks, resident: Resident, stream: asking.Stream = two_pass.stream) -> Chat:
+    """Put the tab into ``page``, which must be open, and give its components."""
+    engine = resident.engine
     session = _session()
     with gr.Row(elem_id="t2-main"):
         with gr.Column(scale=7, min_width=320, elem_id="t2-talk"):
@@ -95,7 +105,8 @@ def build(page: gr.Blocks, engine: Engine, stream: asking.Stream = two_pass.stre
         with gr.Column(scale=3, min_width=300, elem_id="t2-side"):
             side = _side(session, asking.first_strategy(engine), engine.status()["context"])
     _wire_questions(talk, side, session)
-    _wire_answers(page, talk, side, session, status, engine, stream)
+    _wire_answers(page, talk, side, session, status, resident, stream)
+    return Chat(talk, side, session)
 
 
 def _session() -> Session:
@@ -174,11 +185,11 @@ def _side(session: Session, first: str, context: int) -> Side:
             label="Temperature",
             info="0 always gives the most likely answer; higher is more varied.",
         )
-        most = max(16, context // 2)
+        most, usual = asking.lengths(context)
         length = gr.Slider(
             16,
             most,
-            value=min(two_pass.DEFAULT_LENGTH, most),
+            value=usual,
             step=8,
             label="Longest answer, in tokens",
         )
@@ -239,13 +250,13 @@ def _wire_answers(
     side: Side,
     session: Session,
     status: gr.HTML,
-    engine: Engine,
+    resident: Resident,
     stream: asking.Stream,
 ) -> None:
     """The one event that asks the model, what stops it, and what follows."""
     conversation = [session.turns, talk.chatbot, side.chart, side.mix]
     answering = session.ticket.change(
-        partial(asking.answer, engine, stream),
+        resident.bind(asking.answer, stream),
         [session.turns, session.before, talk.compare, side.temperature, side.length],
         [*conversation, talk.notice, talk.box, session.saved],
         trigger_mode="once",
@@ -255,8 +266,8 @@ def _wire_answers(
     hand = [session.mixer, session.hand, side.by_hand]
     everything = [*conversation, *hand, status, talk.notice, talk.box, session.saved]
     after = [session.turns, session.ticket, session.cleared]
-    settle = partial(asking.settled, engine)
-    side.hand.expand(partial(asking.refreshed, engine), session.hand, hand, **AT_ONCE)
+    settle = resident.bind(asking.settled)
+    side.hand.expand(resident.bind(asking.refreshed), session.hand, hand, **AT_ONCE)
     talk.box.stop(None, cancels=[answering], api_visibility="private")
     undone = talk.chatbot.undo(asking.undo, session.turns, [session.turns, talk.box], **AT_ONCE)
     cleared = talk.chatbot.clear(
@@ -268,6 +279,5 @@ def _wire_answers(
     )
     for event in (answering, undone, cleared):
         event.then(settle, after, everything, **AT_ONCE)
-    page.load(
-        partial(asking.restore, engine), [session.saved, session.ticket], everything, **IN_TURN
-    )
+    page.load(resident.bind(asking.restore), [session.saved, session.ticket], everything, **IN_TURN)
+    page.load(resident.bind(asking.fitted), side.strategy, [side.strategy, side.length], **AT_ONCE)

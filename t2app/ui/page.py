@@ -12,21 +12,42 @@ import gradio as gr
 from t2app.adapt import two_pass
 from t2app.config import ASSETS
 from t2app.engine import Engine
-from t2app.ui import asking, chat, words
+from t2app.ui import asking, chat, experts, few_shot, models, train_runs, train_tab, words
+from t2app.ui.resident import Load, Resident
 
 SANS = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
 MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "DejaVu Sans Mono", "monospace")
 ICON = ASSETS / "icon.png"
+# Seconds between two looks at uploads and downloads, and the age at which they are deleted.
+SWEEP = (3600, 24 * 3600)
 
 
-def build(engine: Engine, stream: asking.Stream = two_pass.stream) -> gr.Blocks:
+def build(
+    engine: Engine, stream: asking.Stream = two_pass.stream, load: Load = Engine.load
+) -> gr.Blocks:
     """The whole page, ready to launch with ``launch_options()``.
 
-    ``stream`` asks the model (``two_pass.stream``'s signature); tests put a double in its place.
+    ``stream`` asks the model (``two_pass.stream``'s signature), ``load`` loads another
+    (``Engine.load``'s signature); tests put doubles in their place.
     """
-    with gr.Blocks(title=words.TITLE, analytics_enabled=False, fill_width=True) as page:
+    resident, queues = Resident(engine, load), train_runs.Queues()
+    with gr.Blocks(
+        title=words.TITLE, analytics_enabled=False, fill_width=True, delete_cache=SWEEP
+    ) as page:
         gr.HTML(_header(), elem_id="t2-header")
-        chat.build(page, engine, stream)
+        run = train_tab.remembered()
+        # In this order. Each tab is one function of its own file.
+        with gr.Tabs(selected=words.TAB_CHAT, elem_id="t2-tabs") as tabs:
+            with gr.Tab("Chat", id=words.TAB_CHAT):
+                talk = chat.build(page, resident, stream)
+            with gr.Tab("Experts", id=words.TAB_EXPERTS) as tab:
+                experts.build(resident, tabs, tab, talk, queues)
+            with gr.Tab("Train", id=words.TAB_TRAIN) as tab:
+                train_tab.build(page, resident, tabs, tab, talk, queues, run)
+            with gr.Tab("Few-shot", id=words.TAB_FEW_SHOT):
+                few_shot.build(resident, tabs, talk)
+            with gr.Tab("Model", id=words.TAB_MODEL):
+                models.build(page, resident)
     return page
 
 
@@ -34,7 +55,7 @@ def launch_options() -> dict[str, Any]:
     """What ``launch`` needs for the page to look and behave as meant."""
     return {
         "theme": theme(),
-        "css_paths": [ASSETS / "style.css"],
+        "css_paths": [ASSETS / f"{name}.css" for name in ("style", "experts", "train", "models")],
         "head": _head(),
         "favicon_path": str(ICON),
         "pwa": True,

@@ -8,6 +8,11 @@ from __future__ import annotations
 TITLE = "t2app"
 INTRO = "The model looks at your question, mixes its experts, then answers."
 
+# Names that events select a tab by.
+TAB_CHAT, TAB_EXPERTS, TAB_TRAIN, TAB_FEW_SHOT = "chat", "experts", "train", "few-shot"
+TAB_MODEL = "model"
+TAB_MODEL = "model"
+
 # One click asks one of these; the first of each kind is on show while the chat is empty.
 EXAMPLES: dict[str, tuple[str, ...]] = {
     "Math": (
@@ -22,8 +27,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "result, then takes 28 away from it, then returns the result.",
         "Write a Python function f(x) that adds 17 to x, multiplies the result by 6, "
         "subtracts 23 from it and returns the result.",
-        "Write a function score that takes a list of numbers nums, doubles each number, adds 13 "
-        "to each of them, keeps the even ones and counts them.",
+        "Write a function score that takes a list of numbers nums, adds 14 to each number, keeps "
+        "those greater than 33, multiplies each of them by 7 and returns the sum.",
     ),
     "Reasoning": (
         "What do we call a young horse? A) calf B) lamb C) foal D) kid",

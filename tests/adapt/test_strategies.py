@@ -165,16 +165,17 @@ def test_a_random_model_says_something(engine):
     assert found.label in KINDS
 
 
-@pytest.mark.parametrize("strategy", ["", "magic", "few-shot", "OFF"])
+@pytest.mark.parametrize("strategy", ["", "magic", "few shot", "OFF"])
 def test_unknown_strategy(engine, strategy):
-    with pytest.raises(T2Error, match=r"unknown strategy .*classifier, prompt, manual, off"):
+    with pytest.raises(T2Error, match=r"unknown strategy .*classifier, .*off"):
         adapt.choose(engine, QUESTION, strategy)
 
 
 def test_every_strategy_that_is_listed_works(engine):
     for name, description in adapt.STRATEGIES.items():
         assert description
-        assert adapt.choose(engine, QUESTION, name).strategy == name
+        if name != "few-shot":  # needs a mix: see test_mixes
+            assert adapt.choose(engine, QUESTION, name).strategy == name
     assert adapt.DEFAULT in adapt.STRATEGIES
 
 

@@ -16,6 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -84,6 +85,39 @@ def _wait_until_it_answers(url: str, app: subprocess.Popen[bytes], log: Path) ->
     pytest.fail(f"app.py did not answer within {START_SECONDS} s:\n{_end_of(log)}")
 
 
+@contextmanager
+def running(command: list[str], log: Path, cache: Path, config: pytest.Config) -> Iterator[str]:
+    """An app in a process of its own; gives its address."""
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}/"
+    settings = {
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        "HF_HUB_OFFLINE": "1",
+        "PYTHONUNBUFFERED": "1",
+        "T2APP_CACHE": str(cache),
+    }
+    with log.open("wb") as stream:
+        app = subprocess.Popen(
+            [sys.executable, *command, "--host", "127.0.0.1", "--port", str(port)],
+            cwd=ROOT,
+            env={**os.environ, **settings},
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        _wait_until_it_answers(url, app, log)
+        config.stash[LOG] = log
+        yield url
+    finally:
+        app.terminate()
+        try:
+            app.wait(10)
+        except subprocess.TimeoutExpired:
+            app.kill()
+            app.wait()
+
+
 @pytest.fixture(scope="session")
 def app_url(
     chromium: str,
@@ -95,35 +129,9 @@ def app_url(
 
     It asks for ``chromium`` first, so that nothing is started where there is none.
     """
-    port = _free_port()
-    url = f"http://127.0.0.1:{port}/"
     log = tmp_path_factory.mktemp("app") / "app.log"
-    settings = {
-        "GRADIO_ANALYTICS_ENABLED": "False",
-        "HF_HUB_OFFLINE": "1",
-        "PYTHONUNBUFFERED": "1",
-        "T2APP_CACHE": str(shared_cache),
-    }
-    with log.open("wb") as stream:
-        app = subprocess.Popen(
-            [sys.executable, "app.py", "--host", "127.0.0.1", "--port", str(port)],
-            cwd=ROOT,
-            env={**os.environ, **settings},
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        _wait_until_it_answers(url, app, log)
-        pytestconfig.stash[LOG] = log
+    with running(["app.py"], log, shared_cache, pytestconfig) as url:
         yield url
-    finally:
-        app.terminate()
-        try:
-            app.wait(10)
-        except subprocess.TimeoutExpired:
-            app.kill()
-            app.wait()
 
 
 @pytest.fixture(scope="session")

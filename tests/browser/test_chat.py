@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import pytest
 
 pytest.importorskip("playwright.sync_api")
 from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import running
 
 PICTURES = Path(__file__).parents[2] / "assets" / "screenshots"
 MATH = "There are 8 rows of 12 chairs. 17 chairs are removed. How many chairs are there now?"
@@ -23,8 +26,6 @@ QUESTIONS = {
     "reasoning": "What do we call a young horse? A) calf B) lamb C) foal D) kid",
     "other": "Hello! Who are you?",
 }
-# Long enough that there is something left to stop.
-LONG_WINDED = "Explain everything you know about muffins, trays, bakers and pens, one by one."
 ANSWER_MS = 30_000
 
 
@@ -50,15 +51,6 @@ def settled(page: Page, turns: int) -> None:
     expect(page.locator("#t2-chat .bot-row")).to_have_count(turns, timeout=ANSWER_MS)
     expect(page.get_by_role("button", name="Ask", exact=True)).to_be_visible(timeout=ANSWER_MS)
     expect(page.locator("#t2-chat .bot-row").last).not_to_contain_text("…")
-
-
-def ramble(page: Page) -> None:
-    """Ask for an answer that goes on until its longest length: hot sampling seldom ends early."""
-    page.locator("#t2-settings button").first.click()
-    temperature = page.locator("#t2-settings input[type=number]").first
-    temperature.fill("1.5")
-    temperature.press("Tab")
-    ask(page, LONG_WINDED)
 
 
 def asked(page: Page, question: str, turns: int = 1) -> Any:
@@ -97,22 +89,53 @@ def test_code_is_shown_as_code(chat: Page) -> None:
     expect(row.locator("pre code")).to_contain_text("def f(")
 
 
-@pytest.mark.slow  # its timing depends on how busy the machine is
-def test_an_answer_streams(chat: Page) -> None:
-    ramble(chat)
-    expect(chat.get_by_role("button", name="Stop", exact=True)).to_be_visible()
-    chat.evaluate(
-        """() => {
-            window.seen = new Set();
-            const look = () => window.seen.add(
-                document.querySelectorAll('#t2-chat .bot > .message')[1]?.innerText.length);
-            new MutationObserver(look).observe(document.querySelector('#t2-chat'),
-                {childList: true, subtree: true, characterData: true});
-        }"""
-    )
-    expect(chat.get_by_role("button", name="Ask", exact=True)).to_be_visible(timeout=ANSWER_MS)
-    lengths = chat.evaluate("() => [...window.seen]")
-    assert len(lengths) > 2
+@pytest.fixture(scope="module")
+def held(
+    chromium: str,
+    shared_cache: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    pytestconfig: pytest.Config,
+) -> Iterator[tuple[str, Path]]:
+    """Address of an app whose answers pause while a file exists, and that file."""
+    folder = tmp_path_factory.mktemp("held")
+    command = ["tests/browser/held_app.py", str(folder / "hold")]
+    with running(command, folder / "app.log", shared_cache, pytestconfig) as url:
+        yield url, folder / "hold"
+
+
+def test_an_answer_streams(page: Page, held: tuple[str, Path]) -> None:
+    url, hold = held
+    hold.touch()
+    open_page(page, url)
+    ask(page, QUESTIONS["other"])
+    answer = blocks(page.locator("#t2-chat .bot-row").last).nth(1)
+    expect(answer).to_have_text(re.compile(r"\w+ \w+"), timeout=ANSWER_MS)
+    expect(page.get_by_role("button", name="Stop", exact=True)).to_be_visible()
+    part = answer.inner_text().strip()
+    hold.unlink()
+    settled(page, 1)
+    whole = answer.inner_text().strip()
+    assert whole.startswith(part)
+    assert len(whole) > len(part)
+
+
+def test_stop_ends_an_answer_and_the_next_one_works(page: Page, held: tuple[str, Path]) -> None:
+    url, hold = held
+    hold.touch()
+    open_page(page, url)
+    ask(page, QUESTIONS["other"])
+    answer = blocks(page.locator("#t2-chat .bot-row").last).nth(1)
+    expect(answer).to_have_text(re.compile(r"\w+ \w+"), timeout=ANSWER_MS)
+    part = answer.inner_text().strip()
+    page.get_by_role("button", name="Stop", exact=True).click()
+    expect(page.get_by_role("button", name="Ask", exact=True)).to_be_visible(timeout=ANSWER_MS)
+    hold.unlink()
+    asked(page, QUESTIONS["math"], turns=2)
+    first = blocks(page.locator("#t2-chat .bot-row").first).nth(1)
+    stopped = re.compile(rf"^\s*{re.escape(part)}\s*Stopped\.\s*$")
+    expect(first).to_have_text(stopped)
+    page.reload()
+    expect(first).to_have_text(stopped)
 
 
 def test_compare_shows_both_answers_side_by_side(chat: Page) -> None:
@@ -125,19 +148,6 @@ def test_compare_shows_both_answers_side_by_side(chat: Page) -> None:
     chat.set_viewport_size({"width": 390, "height": 844})
     mixed, base = blocks(row).nth(1).bounding_box(), blocks(row).nth(2).bounding_box()
     assert base["y"] >= mixed["y"] + mixed["height"]
-
-
-@pytest.mark.slow  # its timing depends on how busy the machine is
-def test_stop_ends_an_answer_and_the_next_one_works(chat: Page) -> None:
-    ramble(chat)
-    chat.get_by_role("button", name="Stop", exact=True).click()
-    expect(chat.get_by_role("button", name="Ask", exact=True)).to_be_visible(timeout=ANSWER_MS)
-    answer = blocks(chat.locator("#t2-chat .bot-row").last).nth(1)
-    chat.wait_for_timeout(1000)  # the first pass folds up, the last update is drawn
-    before = answer.inner_text()
-    chat.wait_for_timeout(500)
-    assert answer.inner_text() == before
-    asked(chat, QUESTIONS["other"], turns=2)
 
 
 def test_edit_asks_in_new_words(chat: Page) -> None:

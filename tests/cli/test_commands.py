@@ -79,7 +79,7 @@ WRONG = [
     (["experts", "delete", "nobody"], "unknown expert 'nobody'"),
     (["experts", "export", "nobody", "x"], "unknown expert 'nobody'"),
     (["experts", "import", "/nowhere/x.safetensors"], "/nowhere/x.safetensors"),
-    (["experts", "import", __file__], "damaged or not a safetensors file"),
+    (["experts", "import", __file__], "is no file of an expert"),
     (["train"], "--task"),
     (["train", "--task", "cooking"], "unknown task 'cooking'"),
     (["train", "--task", "math", "--steps", "0", "--overwrite"], "steps is 0"),
@@ -90,7 +90,9 @@ WRONG = [
     (["eval", "--task", "cooking"], "unknown task 'cooking'"),
     (["eval", "--strategy", "off"], "cannot be measured"),
     (["eval", "--n", "0"], "--n is 0"),
-    (["bench", "--runs", "0"], "--runs is 0"),
+    (["bench", "--rounds", "0"], "--rounds is 0"),
+    (["bench", "--shape", "gpt-5"], "unknown shape 'gpt-5'"),
+    (["ask", "q", "--execution", "fast"], "invalid choice: 'fast'"),
     (["bench", "--tokens", "5000"], "--tokens is 5000: small has room for"),
     (["factors", "/nowhere/model"], "/nowhere/model"),
     (["pretrain", "--steps", "0"], "steps is 0"),
@@ -152,7 +154,10 @@ FIGURE = {"accuracy", "n", "ci95"}
 
 def test_train(cli, engine):
     engine.ends = set(range(0, 300, 4))
-    small = "--steps 2 --prompts 2 --samples 2 --validation 2 --validate-every 1 --test 3".split()
+    small = (
+        "--objective rl --steps 2 --prompts 2 --samples 2 --validation 2 --validate-every 1 "
+        "--test 3"
+    ).split()
     done = cli("train", "--task", "math", "--name", "mine", *small, "--json")
     assert done.code == 0, done.err
     found = done.json
@@ -172,14 +177,15 @@ def test_train(cli, engine):
     people = cli("train", "--task", "math", "--name", "mine", *small, "--overwrite")
     assert people.code == 0
     assert people.out.startswith("mine: ")
-    assert people.out.count("\n") == 1
+    assert people.out.count("\n") == 2, "the figures, and the verdict"
 
 
-def test_eval(cli, engine):
+def test_eval(cli, engine, tmp_path):
     engine.ends = set(range(0, 300, 4))
+    out = tmp_path / "table.json"
     chosen = ("--task", "math-hard", "--task", "math", "--strategy", "prompt", "--n", "2")
-    found = cli("eval", *chosen, "--json").json
-    assert set(found) == {"model", "n", "tasks", "classified", "mixed"}
+    found = cli("eval", *chosen, "--out", str(out), "--json").json
+    assert json.loads(out.read_text()) == found
     assert list(found["tasks"]) == ["math-hard", "math"]
     ways = {"base", "code", "math", "reasoning", "oracle", "prompt"}
     assert set(found["tasks"]["math"]) == ways
@@ -187,23 +193,34 @@ def test_eval(cli, engine):
     assert found["mixed"]["prompt"]["n"] == 2
     people = cli("eval", *chosen)
     assert people.out.startswith("| task | base |")
+    assert "expected: about" in people.err
 
 
-def test_bench(cli):
-    found = cli("bench", "--runs", "1", "--tokens", "2", "--json").json
-    assert found["model"] == "small"
-    assert all(speed > 0 for speed in found["tokens_per_second"].values())
-    assert set(found["ratio_to_base"]) < {*found["tokens_per_second"], "16 mixes to one"} | {
-        "factored, batch 16"
-    }
-    assert found["switch_seconds"] > 0
+def test_eval_finds_out_at_once_that_it_cannot_write(cli, tmp_path):
+    (tmp_path / "file").write_text("")
+    done = cli("eval", "--out", str(tmp_path / "file" / "table.json"))
+    assert done.code == 2
+    assert "cannot write" in done.err
+
+
+def test_bench(cli, tmp_path):
+    """The whole table on a small model; see also tests/evaluation/test_bench.py."""
+    out = tmp_path / "bench.json"
+    found = cli("bench", "--rounds", "1", "--tokens", "2", "--out", str(out), "--json").json
+    assert found["about"]["model"] == "small"
+    assert json.loads(out.read_text()) == {"small": found}
+    people = cli("bench", "--rounds", "1", "--tokens", "2")
+    assert people.code == 0
+    assert "| factored |" in people.out
 
 
 def test_factors(cli, checkpoint):
     found = cli("factors", str(checkpoint), "--json")
     assert found.code == 0
-    assert set(found.json) == {"model", "base", "matrices", "numbers", "megabytes", "seconds"}
+    measured = {"matrices", "numbers", "megabytes", "seconds", "kept_as"}
+    assert set(found.json) == {"model", "base", *measured}
     assert found.json["matrices"] == 14
+    assert set(found.json["kept_as"]) == {"dense", "int8", "nf4"}
     assert found.json["base"].startswith(f"{checkpoint.name}@")
     assert "14 matrices" in cli("factors", str(checkpoint)).out
 

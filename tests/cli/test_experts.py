@@ -101,3 +101,47 @@ def test_an_expert_whose_name_is_no_name_is_refused(cli, engine, make_expert, tm
     assert done.code == 2
     assert "is not a name for an expert" in done.err
     assert set(engine.library.experts()) == {"code", "dispatch", "math", "reasoning"}
+
+
+def test_rename_describe_delete_restore(cli, engine):
+    found = cli("experts", "rename", "math", "sums", "--json").json
+    assert (found["expert"], found["was"]) == ("sums", "math")
+    found = cli("experts", "describe", "sums", "adds things up", "--json").json
+    assert found == {"expert": "sums", "description": "adds things up"}
+    assert engine.library.get("sums").description == "adds things up"
+    assert cli("experts", "delete", "sums").code == 0
+    assert "sums" not in engine.library.experts()
+    assert cli("experts", "restore", "sums", "--json").json["expert"] == "sums"
+    assert engine.library.get("sums").description == "adds things up"
+    refused = cli("experts", "rename", "sums", "code")
+    assert refused.code == 2
+    assert "'code' exists already" in refused.err
+
+
+def test_compare(cli, engine):
+    found = cli("experts", "compare", "--json").json
+    assert list(found) == list(found["math"]) == ["code", "dispatch", "math", "reasoning"]
+    assert found["math"]["math"] == 1
+    assert found["math"]["code"] == found["code"]["math"]
+    for name in ("code", "dispatch", "math"):
+        engine.library.delete(name)
+    assert "needs two experts" in cli("experts", "compare").err
+
+
+def test_import_of_the_reference(cli, engine, tmp_path):
+    path = tmp_path / "policy_params.pt"
+    names = [name for name in engine.sigma if "mlp" in name]
+    torch.save(
+        {
+            f"learnable_params_module_list.{i}": torch.linspace(-1, 1, len(engine.sigma[name]))
+            for i, name in enumerate(names)
+        },
+        path,
+    )
+    found = cli("experts", "import", str(path), "--name", "gsm8k", "--json").json
+    assert found["expert"] == "gsm8k"
+    expert = engine.library.get("gsm8k")
+    for name, z in expert.z.items():
+        assert torch.equal(z, torch.ones_like(z)) == (name not in names)
+        kept = (engine.sigma[name] * z).sum()
+        assert torch.isclose(kept, engine.sigma[name].sum(), rtol=1e-5)

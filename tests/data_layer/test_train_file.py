@@ -12,7 +12,7 @@ import pytest
 from t2app.cli import main, train_command
 from t2app.engine import Engine
 
-FAST = "--steps 1 --prompts 2 --samples 2 --validate-every 1".split()
+FAST = "--objective rl --steps 1 --prompts 2 --samples 2 --validate-every 1".split()
 ROWS = [(f"What is {n} plus 1?", str(n + 1)) for n in range(12)]
 
 
@@ -139,24 +139,37 @@ def test_too_few_rows(write: Callable, no_model: None, capsys, tmp_path: Path) -
     assert rejected.read_text().count("\n") == 2
 
 
-def test_next_token_training_is_not_offered(write: Callable, capsys) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        main(["train", write(ROWS), "--objective", "sft"])
-    assert stopped.value.code == 2
-    assert "invalid choice: 'sft'" in capsys.readouterr().err
+@pytest.mark.parametrize("objective", ["auto", "sft", "sft+rl"])
+def test_every_objective(loaded: Engine, write: Callable, capsys, objective: str) -> None:
+    options = [*FAST, "--objective", objective, "--steps", "2", "--name", "sums"]
+    assert main(["train", write(ROWS), "--json", *options]) == 0
+    report = json.loads(capsys.readouterr().out)
+    chosen = "sft+rl" if objective == "auto" else objective  # a random model is never right
+    assert report["objective"] == chosen
+    header = loaded.library.get("sums").header
+    assert (header["objective"], header["settings"]["objective"]) == (chosen, chosen)
 
 
-def test_an_unfinished_run_on_other_rows_is_not_continued(
+def test_a_run_that_broke_off_is_named_and_continued(
     loaded: Engine, write: Callable, capsys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from t2app.training import experts
+    from t2app.training import loop
 
+    file = write(ROWS)
     with monkeypatch.context() as patch:
-        patch.setattr(experts.measure, "accuracy", lambda *_: pytest.fail("stop here"))
+        patch.setattr(loop.measure, "accuracy", lambda *_: pytest.fail("stop here"))
         with pytest.raises(pytest.fail.Exception):
-            main(["train", write(ROWS), *FAST])
-    assert main(["train", write([*ROWS, ("What is 50 plus 1?", "51")]), *FAST]) == 2
-    assert "other settings (dataset_sha256)" in capsys.readouterr().err
+            main(["train", file, "--name", "sums", *FAST])
+    assert main(["train", file, "--name", "sums", *FAST]) == 0
+    name = capsys.readouterr().err.split("run ")[1].split(" did not get to its end; --resume")[0]
+    Path(file).unlink()  # the rows are kept with the run
+    assert main(["train", "--resume", name, "--json"]) == 2
+    assert "expert 'sums' exists already" in capsys.readouterr().err
+    loaded.library.delete("sums")
+    assert main(["train", "--resume", "sums", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["run"] == name
+    assert main(["train", "--resume"]) == 2
+    assert "there is no unfinished run" in capsys.readouterr().err
 
 
 def test_tokens_are_counted_as_the_model_reads_them(empty_engine: Engine) -> None:

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from t2app.evaluation.stats import paired_difference, wilson
+from t2app.evaluation.stats import over_draws, paired_difference, wilson
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,14 @@ def test_paired_difference_uses_the_pairs():
     assert paired_difference((1,), (1,)) == (0, 0, 0)
     with pytest.raises(ValueError, match="zip"):
         paired_difference((1, 1), (1,))
+
+
+def test_over_draws_counts_both_rows_and_draws():
+    mean, low, high = over_draws([[1.0, 0.0, 1.0, 1.0], [1.0, 0.0, 1.0, 0.0]])
+    assert mean == pytest.approx(0.625)
+    assert 0 <= low < mean < high <= 1
+    same = over_draws([[1.0, 0.0, 1.0, 1.0]] * 2)
+    apart = over_draws([[1.0, 1.0, 1.0, 1.0], [1.0, 0.0, 1.0, 0.0]])
+    assert same[0] == apart[0] == 0.75
+    assert apart[2] - apart[1] > 0
+    assert over_draws([[1.0, 1.0]] * 3) == (1.0, 1.0, 1.0)

@@ -11,7 +11,7 @@ import torch
 from t2app.errors import T2Error
 from t2app.svd.factor import Factor, factor
 from t2app.svd.modules import adapted_modules
-from t2app.svf.hooks import SVF, correct
+from t2app.svf.hooks import SVF, Layer
 from t2app.svf.mixing import mix
 
 
@@ -76,27 +76,6 @@ def test_z_of_ones_is_the_base_bit_for_bit(make_model, ids, dtype, rows):
     svf = SVF(model, factors_of(model))
     with svf.using(torch.zeros(*rows, svf.layout.total)):
         assert torch.equal(logits(model, ids), expected)
-
-
-@pytest.mark.parametrize("shape", [(48, 20), (20, 48), (32, 32)])
-@pytest.mark.parametrize("bias", [False, True])
-def test_correction_equals_the_rebuilt_matrix(shape, bias):
-    m, n = shape
-    generator = torch.Generator().manual_seed(3)
-    weight = torch.randn(m, n, generator=generator) / n**0.5
-    offset = torch.randn(m, generator=generator) if bias else None
-    x, delta = torch.randn(5, 7, n, generator=generator), torch.rand(min(m, n)) * 2 - 1
-    found = factor(weight)
-    if found.side == "input":
-        corrected = correct(x, found.basis, delta)
-        actual = torch.nn.functional.linear(corrected, weight, offset)
-    else:
-        y = torch.nn.functional.linear(x, weight, offset)
-        actual = correct(y, found.basis, delta, offset)
-    u, sigma, vt = torch.linalg.svd(weight.double(), full_matrices=False)
-    adapted = (u * (sigma * (1 + delta)) @ vt).float()
-    expected = torch.nn.functional.linear(x, adapted, offset)
-    torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("bias", [False, True])
@@ -257,10 +236,54 @@ def test_remove(model, svf, ids):
     svf.remove()
     with svf.using(random_delta(svf)):
         assert torch.equal(logits(model, ids), base)
-    assert not any(
-        module._forward_hooks or module._forward_pre_hooks
-        for module in adapted_modules(model).values()
+    assert not any("forward" in vars(module) for module in adapted_modules(model).values())
+
+
+def test_remove_keeps_a_forward_that_was_there_before(make_model, ids):
+    """Libraries that place a model on several devices put a forward of their own on its layers."""
+    model = make_model()
+    module = model.get_submodule("model.layers.0.mlp.up_proj")
+    calls = []
+    module.forward = lambda x, plain=module.forward: calls.append(x.shape) or plain(x)
+    placed = module.forward
+    svf = SVF(model, factors_of(model))
+    with svf.using(random_delta(svf)):
+        logits(model, ids)
+    assert calls == [(4, 9, 64)]
+    svf.remove()
+    assert module.forward is placed
+
+
+def test_a_layer_that_the_mix_leaves_alone_is_not_touched(model, svf, ids, monkeypatch):
+    """Experts for a part of the matrices (the reference's have the MLP only) cost no more."""
+    name = "model.layers.1.mlp.down_proj"
+    delta = torch.zeros(3, svf.layout.total)
+    svf.layout.split(delta)[name][1, -1] = 0.5
+    assert svf.touched(delta) == [name]
+    ran = []
+    monkeypatch.setattr(
+        "t2app.svf.hooks.Layer.corrected",
+        lambda layer, x, part, run=Layer.corrected: ran.append(layer.name) or run(layer, x, part),
     )
+    base = logits(model, ids[:3])
+    with svf.using(delta):
+        adapted = logits(model, ids[:3])
+    assert ran == [name]
+    assert torch.equal(adapted[0], base[0])
+    assert not torch.equal(adapted[1], base[1])
+
+
+def test_a_prepared_mix_is_what_its_delta_is(svf, model, ids):
+    for delta in (random_delta(svf), random_delta(svf, 4)):
+        with svf.using(delta):
+            expected = logits(model, ids)
+        ready = svf.factored(delta)
+        for _ in range(2):
+            with svf.using(ready):
+                assert torch.equal(logits(model, ids), expected)
+    assert svf.factored(torch.zeros(svf.layout.total)) is None
+    # A gradient is wanted at z = 1 too: that is where training begins.
+    assert svf.factored(torch.zeros(svf.layout.total, requires_grad=True)) is not None
 
 
 def test_bfloat16_stays_close_to_the_rebuilt_weights(make_model, ids):
@@ -280,6 +303,14 @@ def test_wider_bases_than_the_model(make_model, ids):
     svf = SVF(model, factors_of(model), dtype=torch.float32)
     with svf.using(random_delta(svf)):
         assert logits(model, ids).dtype == torch.bfloat16
+
+
+def test_bases_are_packed_only_where_there_is_room(make_model):
+    model = make_model().bfloat16()
+    found = factors_of(model)
+    dense = SVF(model, found, storage="dense").nbytes
+    assert SVF(model, found, room=2 * dense - 1).nbytes == dense
+    assert SVF(model, found, room=2 * dense).nbytes == SVF(model, found).nbytes
 
 
 @pytest.mark.parametrize("change", ["missing", "side", "size"])

@@ -189,3 +189,124 @@ def test_two_adds_at_once_keep_one(library):
     for thread in threads:
         thread.join()
     assert sorted(outcomes) == ["added", "refused"]
+
+
+def test_rename(library):
+    put(library, "math", fill=2.5)
+    put(library, "code")
+    with pytest.raises(T2Error, match="'code' exists already"):
+        library.rename("math", "code")
+    with pytest.raises(T2Error, match="is not a name"):
+        library.rename("math", "Big Sums")
+    path = library.rename("math", "sums")
+    assert list(library.experts()) == ["code", "sums"]
+    assert library.get("sums").z["a"][0] == 2.5
+    assert load(path).name == "sums"
+    with pytest.raises(T2Error, match="unknown expert"):
+        library.rename("math", "other-sums")
+
+
+def test_describe(library):
+    put(library, "math")
+    library.describe("math", "  does\nsums ")
+    found = library.get("math")
+    assert found.description == "does sums"
+    assert found.base == BASE
+    for text, message in (("", "empty"), (" \n", "empty"), ("x" * 301, "301 characters")):
+        with pytest.raises(T2Error, match=message):
+            library.describe("math", text)
+    assert library.get("math").description == "does sums"
+
+
+def test_what_was_deleted_comes_back(library):
+    put(library, "math", fill=2.5)
+    library.delete("math")
+    assert list(library.folder.glob("*.safetensors")) == []
+    put(library, "math", fill=3.5)
+    with pytest.raises(T2Error, match="exists already"):
+        library.restore("math")
+    library.rename("math", "sums")
+    library.restore("math")
+    assert {name: e.z["a"][0].item() for name, e in library.experts().items()} == {
+        "math": 2.5,
+        "sums": 3.5,
+    }
+    for name in ("math", "code", "../math", ""):
+        with pytest.raises(T2Error):
+            library.restore(name)
+
+
+def test_two_pages_delete_at_once(library, monkeypatch):
+    put(library, "math")
+    seen = library._refresh()
+    library.delete("math")
+    monkeypatch.setattr(library, "_refresh", lambda: seen)
+    library.delete("math")  # the other page still saw it
+    monkeypatch.undo()
+    library.restore("math")
+    assert library.get("math").z["a"][0] == 1.5
+
+
+def test_describing_what_another_page_deleted_does_not_bring_it_back(library, monkeypatch):
+    put(library, "math")
+    expert = library.get("math")
+    library.delete("math")
+    monkeypatch.setattr(library, "get", lambda name: expert)
+    with pytest.raises(T2Error, match="deleted meanwhile"):
+        library.describe("math", "does sums")
+    assert not library.path("math").exists()
+
+
+def test_import_and_export(library, tmp_path):
+    put(library, "math", fill=2.5)
+    target = tmp_path / "copy.safetensors"
+    library.export("math", target)
+    with pytest.raises(T2Error, match="exists already"):
+        library.export("math", target)
+    with pytest.raises(T2Error, match="'math' exists already"):
+        library.import_file(target, {})
+    assert library.import_file(target, {}, name="sums").name == "sums"
+    assert library.get("sums").z["a"][0] == 2.5
+    (tmp_path / "x.csv").touch()
+    with pytest.raises(T2Error, match="no file of an expert"):
+        library.import_file(tmp_path / "x.csv", {})
+
+
+def test_import_of_a_file_of_the_reference(tmp_path):
+    sigma = {"layers.0.mlp.up": torch.tensor([3.0, 1.0]), "layers.0.attn": torch.tensor([1.0])}
+    library = Library(tmp_path / "experts", {name: len(s) for name, s in sigma.items()}, BASE)
+    path = tmp_path / "Policy Params (best).pt"
+    torch.save({"learnable_params_module_list.0": torch.zeros(2)}, path)
+    expert = library.import_file(path, sigma)
+    assert expert.name == "policy-params-best"
+    # The same number for every singular value changes nothing: the sum is kept.
+    assert torch.equal(library.get(expert.name).z["layers.0.mlp.up"], torch.ones(2))
+
+
+def test_fingerprint_changes_with_the_folder(library):
+    seen = [library.fingerprint()]
+    for change in (
+        lambda: put(library, "math"),
+        lambda: library.describe("math", "does sums"),
+        lambda: library.rename("math", "sums"),
+        lambda: library.delete("sums"),
+    ):
+        change()
+        seen.append(library.fingerprint())
+    assert seen[0] == seen[-1]
+    assert len(set(seen)) == len(seen) - 1
+    put(library, "math")
+    assert library.fingerprint() == library.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Policy Params (2)", "policy-params-2"),
+        ("äöü", "expert"),
+        ("other", "other-1"),
+        ("x" * 60, "x" * 41),
+    ],
+)
+def test_free_name(text, expected):
+    assert check_name(library_module.free_name(text)) == expected

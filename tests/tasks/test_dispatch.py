@@ -9,7 +9,7 @@ import pytest
 
 from t2app.adapt import labels
 from t2app.svf.expert import Expert
-from t2app.tasks import BUILT_IN, DISPATCH, LABELS, dispatch
+from t2app.tasks import BUILT_IN, DISPATCH, LABELS, dispatch, other
 
 
 def test_the_prompt_is_the_one_of_experts_named_like_the_tasks():
@@ -33,11 +33,24 @@ def test_messages():
     assert user == {"role": "user", "content": "what?"}
 
 
-def test_gold_labels_are_the_kinds_in_equal_parts():
+def test_gold_labels_are_the_kinds_and_sometimes_a_topic_of_the_list():
     r = random.Random(0)
-    golds = Counter(DISPATCH.draw(r).gold for _ in range(2000))
-    assert set(golds) == set(LABELS)
-    assert all(count > 400 for count in golds.values())
+    problems = [DISPATCH.draw(r) for _ in range(2000)]
+    golds = Counter(p.gold for p in problems)
+    assert set(golds) == {*LABELS, *other.NEW_TOPICS}
+    assert all(golds[label] > 350 for label in LABELS)
+    assert all(golds[topic] > 50 for topic in other.NEW_TOPICS)
+    for p in problems:
+        names = [line[2:].split(":")[0] for line in p.system.split("\n")[1:]]
+        assert p.gold in names
+        assert set(LABELS) <= set(names)
+        assert names == [*sorted(names[:-1]), dispatch.OTHER]
+
+
+def test_half_of_the_lists_are_the_plain_one():
+    r = random.Random(0)
+    plain = sum(DISPATCH.draw(r).system == DISPATCH.system for _ in range(1000))
+    assert 430 < plain < 570
 
 
 def test_gold_labels_are_right():

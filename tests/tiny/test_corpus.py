@@ -7,12 +7,11 @@ from itertools import islice
 
 import pytest
 
-from t2app.tasks import BUILT_IN, LABELS, Task, dispatch, split_of
-from t2app.tasks.reasoning import final_letter
-from t2app.tiny import corpus, loose
+from t2app.tasks import LABELS, Task, dispatch, other, split_of
+from t2app.tiny import corpus
 
-# One step of every phase, and the texts that the tokenizer is trained on.
-STEPS = (-1, *(phase.first for phase in corpus.PHASES))
+# The texts that the tokenizer is trained on, an early step and a late one.
+STEPS = (-1, 0, corpus.LATER)
 
 
 def drawn(seed: int, step: int, n: int = 300) -> list:
@@ -87,11 +86,22 @@ def test_every_kind_is_drawn_in_its_share():
     """Two correct styles of each task are there, and both stay a fair part."""
     answers = [m["content"] for t in drawn(6, 0, 3000) for m in t if m["role"] == "assistant"]
     code = [a for a in answers if a.startswith("```python")]
-    at_once = [a for a in answers if a.startswith("The answer is")]
+    at_once = [a for a in answers if a.startswith(("The answer is", "Option "))]
     worked = [a for a in answers if a.startswith(("Let me work it out", "I remember"))]
     for found in (code, at_once, worked):
         assert len(found) > 300
     assert len(at_once) > len(worked)
+
+
+def test_reasoning_is_worked_out_less_often_later():
+    """Also beside the drill of facts: the quick style must stay what the model says by default."""
+    shares = []
+    for step in (corpus.LATER - 1, corpus.LATER):
+        said = [m["content"] for t in drawn(7, step, 4000) for m in t if m["role"] == "assistant"]
+        worked = sum(a.startswith("I remember") for a in said)
+        shares.append(worked / (worked + sum(a.startswith("Option") for a in said)))
+    assert 0.4 < shares[0] < 0.55
+    assert 0.2 < shares[1] < 0.35
 
 
 def test_drilled_sums_are_right():
@@ -105,24 +115,28 @@ def test_drilled_sums_are_right():
         assert asked["content"].split(": ")[1] == ", ".join(x.split(" = ")[0] for x in sums)
 
 
-def test_drilled_letters_are_right():
+def test_first_passes_neither_list_nor_ask_about_new_topics(monkeypatch):
+    """These are kept for the dispatch expert, which has to learn something."""
+    asked = set()
+    ask = other.topic_question
+
+    def spy(r, topic):
+        asked.add(topic)
+        return ask(r, topic)
+
+    monkeypatch.setattr(other, "topic_question", spy)
+    r = random.Random(0)
+    for _ in range(500):
+        system, *_ = corpus._dispatch(r)
+        assert not any(f"- {topic}:" in system["content"] for topic in other.NEW_TOPICS)
+    assert asked == set(other.KNOWN_TOPICS)
+
+
+def test_questions_of_first_passes_are_of_the_training_split_too(monkeypatch):
+    seen = []
+    monkeypatch.setattr(corpus, "dress", lambda r, text, typos: seen.append(text) or text)
     r = random.Random(0)
     for _ in range(300):
-        asked, said = corpus._pick(r)
-        letter = final_letter(said["content"])
-        option = said["content"].split(") ")[1].split(". The")[0]
-        assert f"{letter}) {option}" in said["content"]
-        lines = asked["content"]
-        assert any(
-            f"{mark} {option}" in lines
-            for x in (letter, letter.lower())
-            for mark in (f"{x})", f"{x}.", f"({x})", f"{x}:")
-        )
-
-
-@pytest.mark.parametrize("label", BUILT_IN)
-def test_loose_questions_can_be_filled(label):
-    r = random.Random(0)
-    questions = {loose.question(r, label) for _ in range(300)}
-    assert len(questions) > 200
-    assert not any("{" in q or "<|" in q for q in questions)
+        corpus._dispatch(r)
+    assert len(seen) == 300
+    assert {split_of(text) for text in seen} == {"train"}

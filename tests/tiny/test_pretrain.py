@@ -19,9 +19,7 @@ from t2app.errors import T2Error
 from t2app.tiny import corpus, pretrain
 from t2app.tiny.pretrain import Recipe
 
-SMALL = Recipe(
-    steps=10, restarts=(4, 7), rows=2, length=48, hidden=16, layers=1, heads=2, ffn=16, warmup=2
-)
+SMALL = Recipe(steps=10, rows=2, length=48, hidden=16, layers=1, heads=2, ffn=16, warmup=2)
 
 
 @pytest.fixture(autouse=True)
@@ -106,7 +104,7 @@ def test_it_writes_a_checkpoint_that_transformers_loads(undisturbed):
 
 def test_the_loss_falls(tmp_path):
     seen = []
-    recipe = replace(SMALL, steps=60, restarts=(), rows=4, hidden=32, learning_rate=1e-2)
+    recipe = replace(SMALL, steps=60, rows=4, hidden=32, learning_rate=1e-2)
     pretrain.run(tmp_path / "m", recipe, report=seen.append)
     assert [p["step"] for p in seen] == [10, 20, 30, 40, 50, 60]
     assert seen[-1]["loss"] < seen[0]["loss"] - 0.5
@@ -127,21 +125,18 @@ def test_a_recipe_is_repeatable(undisturbed, tmp_path):
 def test_the_learning_rate_is_never_negative(recipe):
     rates = [pretrain._rate(recipe, step) for step in range(recipe.steps)]
     assert min(rates) > 0
-    assert max(rates) <= max(recipe.learning_rate, recipe.restart_rate)
+    assert max(rates) <= recipe.learning_rate
 
 
-def test_the_learning_rate_warms_up_and_falls_again_after_each_restart():
-    recipe = Recipe(steps=1000, restarts=(500, 800), warmup=50)
+def test_the_learning_rate_warms_up_and_falls_in_a_straight_line():
+    recipe = Recipe(steps=1000, warmup=50)
     rates = [pretrain._rate(recipe, step) for step in range(recipe.steps)]
-    phases = ((0, 500, recipe.learning_rate), (500, 800, 1.2e-3), (800, 1000, 1.2e-3))
-    for begin, end, peak in phases:
-        phase = rates[begin:end]
-        assert max(phase) == pytest.approx(peak, rel=0.03)
-        top = phase.index(max(phase))
-        assert top == pytest.approx(50, abs=2)
-        assert phase[:top] == sorted(phase[:top])
-        assert phase[top:] == sorted(phase[top:], reverse=True)
-        assert phase[-1] < peak / 100
+    assert rates[0] == pytest.approx(recipe.learning_rate / 50)
+    assert rates[49] == rates[50] == recipe.learning_rate
+    assert rates[525] == pytest.approx(recipe.learning_rate / 2)
+    assert rates[-1] == pytest.approx(recipe.learning_rate / 950)
+    falls = [a - b for a, b in pairwise(rates[50:])]
+    assert falls == pytest.approx([recipe.learning_rate / 950] * len(falls))
 
 
 # -- kills -----------------------------------------------------------------------------------
@@ -194,9 +189,9 @@ def while_a_checkpoint_is_written(out: Path, number: int) -> None:
     [
         (in_step, 0),
         (in_step, 3),
-        (in_step, 4),  # a restart, right after a checkpoint
+        (in_step, 4),  # right after a checkpoint
         (in_step, 6),
-        (in_step, 7),  # a restart between checkpoints
+        (in_step, 7),  # between checkpoints
         (in_step, 9),
         (while_a_checkpoint_is_written, 0),
         (while_a_checkpoint_is_written, 2),

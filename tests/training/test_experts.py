@@ -1,13 +1,8 @@
-"""From a task to an expert file: the report, kills at any moment, Ctrl-C, what is refused."""
+"""From a run to an expert file: the report, the header, stopping, what is refused."""
 
 from __future__ import annotations
 
-import os
-import random
-import signal
-import time
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,79 +11,104 @@ import torch
 from t2app.errors import T2Error
 from t2app.svf import expert as expert_file
 from t2app.svf.expert import Expert
-from t2app.tasks.base import Problem, Task
-from t2app.training import experts, reinforce
-from t2app.training.reinforce import Settings
+from t2app.tasks.base import Task
+from t2app.training import experts, loop, plan, reinforce
+from t2app.training.outcome import HeldOut
 from t2app.training.runs import Run
-
-SMALL = Settings(
-    steps=9, prompts=4, samples=3, learning_rate=0.05, validation=8, validate_every=3, seed=3
-)
-TEST = 12
-
-
-def draw(r: random.Random) -> Problem:
-    return Problem("toy", f"fox {r.randint(0, 99999)}", "", "", "")
-
-
-def ended(problems, answers) -> list[float]:
-    return [float(bool(a)) for _, a in zip(problems, answers, strict=True)]
-
-
-TASK = Task("toy", "ending early", draw, ended, 2)
-
-
-@pytest.fixture
-def learner(engine, tmp_path, monkeypatch):
-    """An engine in which one token of four ends an answer; runs go to a folder of their own."""
-    monkeypatch.setenv("T2APP_CACHE", str(tmp_path / "cache"))
-    engine.ends = set(range(0, 300, 4))
-    return engine
-
-
-def train(engine, name: str = "toy", settings: Settings = SMALL, **options) -> dict:
-    return experts.train_expert(engine, TASK, name, settings, test=TEST, **options)
+from tests.training.toy import SMALL, TASK, TEST
 
 
 def same(a: Expert, b: Expert) -> bool:
     return a.z.keys() == b.z.keys() and all(torch.equal(a.z[k], b.z[k]) for k in a.z)
 
 
-def test_the_report_and_the_file(learner):
-    phases, steps = [], []
-    report = train(learner, phase=phases.append, progress=steps.append)
+@pytest.fixture
+def beaten(monkeypatch):
+    """The base gets nothing right, so that anything learned is better."""
+    real = loop.measure.accuracy
+
+    def accuracy(engine, task, problems, delta):
+        found = real(engine, task, problems, delta)
+        return found if delta is not None else replace(found, scores=(-1.0,) * len(problems))
+
+    monkeypatch.setattr(loop.measure, "accuracy", accuracy)
+
+
+# -- what comes out --------------------------------------------------------------------------
+
+
+def test_the_report_and_the_file(learner, new_run, finish):
+    seen, run = [], new_run()
+    status = finish(run, watch=lambda status, progress: seen.append((status, progress)))
+    report = status.report
     assert set(report) >= {
         "expert", "path", "objective", "reward", "rows", "before", "after", "seconds",
+        "gain", "p_value", "gained", "lost", "verdict", "verdict_words", "stopped",
     }  # fmt: skip
-    assert report["expert"] == "toy"
-    assert report["objective"] == "rl"
+    assert (report["expert"], report["objective"], report["stopped"]) == ("toy", "rl", False)
     assert set(report["rows"]) == {"train", "validation", "rejected"}
     assert report["before"]["n"] == report["after"]["n"] == TEST
-    assert report["gain"]["mean"] == pytest.approx(
-        report["after"]["accuracy"] - report["before"]["accuracy"], abs=1e-3
-    )
-    assert len(phases) == 3
-    assert [p.step for p in steps] == list(range(1, 10))
+    assert status.state == "finished"
+    assert run.status() == status
+    assert [p.step for _, p in seen if p] == list(range(10))
 
-    found = learner.library.get("toy")
     assert Path(report["path"]) == learner.library.folder / "toy.safetensors"
     header = expert_file.read_header(Path(report["path"]))
-    for key in ("objective", "reward", "rows", "before", "after", "gain"):
+    for key in ("objective", "reward", "rows", "before", "after", "gain", "verdict"):
         assert header[key] == report[key]
-    assert header["base"] == learner.base.base
-    assert header["task"] == "toy"
-    assert header["description"] == "ending early"
-    assert header["seed"] == 3
-    assert header["settings"] == asdict(SMALL)
+    assert (header["base"], header["task"], header["run"]) == (
+        learner.base.base, "toy", run.folder.name,
+    )  # fmt: skip
+    assert (header["description"], header["seed"]) == ("ending early", 3)
+    assert header["settings"] == SMALL.to_dict()
     assert set(header["versions"]) == {"t2app", "torch", "transformers"}
+    assert set(header["machine"]) == {"device", "precision", "threads"}
     assert len(header["dataset_sha256"]) == 64
-    assert [r["step"] for r in header["curve"]] == list(range(1, 10))
+    assert [r["step"] for r in header["curve"]] == list(range(10))
     assert header["examples"]
-    assert learner.delta({"toy": 1.0}).isfinite().all()
-    assert all(v.dtype == torch.float32 for v in found.z.values())
+    assert same(learner.library.get("toy"), expert_file.load(run.folder / "expert.safetensors"))
 
 
-def test_the_figures_are_of_problems_that_were_never_trained_on(learner, monkeypatch):
+def test_phases_are_named_and_counted(new_run, finish):
+    phases = []
+    finish(new_run(), watch=lambda status, _: phases.append(status.phase))
+    kinds = list(dict.fromkeys(p.rstrip("0123456789/ ") for p in phases))
+    assert kinds == [
+        "planning", "measuring the base,", "training, step", "measuring the expert,", "finished",
+    ]  # fmt: skip
+    assert f"measuring the base, {TEST}/{TEST}" in phases
+
+
+def test_the_time_left_is_known_from_the_plan_on_and_falls(new_run, finish):
+    left = []
+    finish(new_run(), watch=lambda s, _: left.append((s.phase, s.seconds_left)))
+    known = [seconds for phase, seconds in left if phase not in ("planning", "finished")]
+    assert None not in known
+    assert known[-1] < known[0] + 1
+
+
+def test_held_out_rows_are_kept_with_both_answers(new_run, finish):
+    run = new_run()
+    report = finish(run).report
+    rows = [HeldOut(**row) for row in run.get("held-out.json")]
+    assert len(rows) == TEST
+    assert sum(r.before for r in rows) / TEST == pytest.approx(report["before"]["accuracy"], 1e-3)
+    assert sum(r.after for r in rows) / TEST == pytest.approx(report["after"]["accuracy"], 1e-3)
+    assert sum(r.change == "gained" for r in rows) == report["gained"]
+    assert {r.question for r in rows} == {
+        p.question for p in TASK.problems("test", TEST, experts.TEST_SEED)
+    }
+
+
+def test_the_log_tells_what_happened(new_run, finish):
+    run = new_run()
+    finish(run)
+    log = (run.folder / "log.txt").read_text()
+    for line in ("planning", "expected: about", "measuring the base", "step 9/9", "finished"):
+        assert line in log
+
+
+def test_the_figures_are_of_problems_that_were_never_trained_on(new_run, finish, monkeypatch):
     seen: dict[str, set[str]] = {"train": set(), "validation": set(), "test": set()}
     problems = Task.problems
 
@@ -98,220 +118,176 @@ def test_the_figures_are_of_problems_that_were_never_trained_on(learner, monkeyp
         return found
 
     monkeypatch.setattr(Task, "problems", note)
-    train(learner)
+    finish(new_run())
     assert all(seen.values())
     assert not seen["test"] & (seen["train"] | seen["validation"])
     assert not seen["train"] & seen["validation"]
 
 
-def test_a_finished_run_is_forgotten(learner):
-    first = train(learner)
-    assert not experts.run_folder(learner, "toy").exists()
-    again = train(learner, overwrite=True, settings=replace(SMALL, seed=4))
-    assert again["path"] == first["path"]
+@pytest.mark.parametrize("objective", ["auto", "sft+rl"])
+def test_the_same_seed_and_settings_give_the_same_expert(learner, new_run, finish, objective):
+    settings = replace(SMALL, objective=objective, steps=6)
+    for name in ("one", "two"):
+        finish(new_run(name, settings))
+    assert same(learner.library.get("one"), learner.library.get("two"))
+
+
+# -- the objective ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("right", "answers", "objective"),
+    [(1.0, True, "rl"), (0.0, True, "sft+rl"), (0.0, False, "rl")],
+)
+def test_how_often_the_base_is_right_decides(learner, monkeypatch, right, answers, objective):
+    task = replace(TASK, score=lambda problems, _: [right] * len(problems))
+    monkeypatch.setattr(plan.next_token, "has_answers", lambda _: answers)
+    found = plan.make(learner, task, replace(SMALL, objective="auto"))
+    assert found.settings == replace(SMALL, objective=objective)
+    assert f"{right:.0%} of 64 sampled answers right" in found.why
+
+
+def test_free_text_is_learned_word_by_word(learner):
+    found = plan.make(learner, replace(TASK, reward="overlap"), replace(SMALL, objective="auto"))
+    assert found.settings.objective == "sft"
+
+
+def test_what_was_asked_for_is_done(learner):
+    found = plan.make(learner, TASK, SMALL)
+    assert (found.settings, found.why) == (SMALL, "As you chose.")
+    assert found.seconds > 0
+    assert found.memory_mb > 0
+    assert found.words().startswith("about ")
+
+
+def test_longer_runs_take_longer(learner):
+    short, long = (plan.make(learner, TASK, replace(SMALL, steps=s)) for s in (5, 500))
+    assert long.seconds > 5 * short.seconds
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(3, "about 5 s"), (61, "about 60 s"), (200, "about 3 min"), (9000, "about 2.5 h")],
+)
+def test_durations(seconds, words):
+    assert plan.duration(seconds) == words
+
+
+# -- stopping --------------------------------------------------------------------------------
+
+
+def stop_at(step: int):
+    """``watch`` and ``stop`` that end a run after a step."""
+    at = [-1]
+
+    def watch(_, progress):
+        if progress is not None:
+            at[0] = progress.step
+
+    return {"watch": watch, "stop": lambda: at[0] >= step}
+
+
+@pytest.mark.usefixtures("beaten")
+def test_a_stopped_run_keeps_the_best_so_far(learner, new_run, finish):
+    run = new_run()
+    status = finish(run, **stop_at(5))
+    assert (status.state, status.error) == ("stopped", None)
+    assert status.report["stopped"]
+    kept = learner.delta({"toy": 1.0})
+    choices = [run.load()[key] for key in ("delta", "best_delta")]
+    assert any(torch.allclose(kept, c, atol=1e-6) for c in choices)
+    assert run.load()["step"] == 5
+
+
+@pytest.mark.usefixtures("beaten")
+def test_a_stopped_run_can_go_on_and_replaces_its_own_expert(learner, new_run, finish):
+    run = new_run()
+    finish(run, **stop_at(4))
+    finish(new_run("whole"))
+    assert learner.library.get("toy").header["stopped"]
+    assert finish(run).state == "finished"
+    assert not learner.library.get("toy").header["stopped"]
+    assert same(learner.library.get("toy"), learner.library.get("whole"))
+
+
+@pytest.mark.parametrize("step", [-1, 0])
+def test_stopped_before_there_is_anything_to_keep(learner, new_run, finish, step):
+    run = new_run()
+    status = finish(run, **stop_at(step))
+    assert (status.state, status.report) == ("stopped", None)
+    assert status.error.startswith("stopped before")
+    assert "toy" not in learner.library.experts()
+    assert finish(run).state == "finished"
+
+
+def test_stop_at_the_last_step_is_the_end(new_run, finish):
+    assert finish(new_run(), **stop_at(9)).state == "finished"
+
+
+# -- what goes wrong -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["base", "other", "Upper", "../x", "", "a b"])
 def test_impossible_names_are_refused_at_once(learner, passes, name):
     with pytest.raises(T2Error):
-        train(learner, name)
+        experts.spec_for(learner, TASK, name, SMALL)
     assert passes == []
 
 
-def test_an_expert_that_exists_is_not_replaced_by_accident(learner, passes):
-    with pytest.raises(T2Error, match=r"'math' exists already.*--overwrite"):
-        train(learner, "math")
-    assert passes == []
+def test_an_expert_that_exists_is_not_replaced_by_accident(learner, new_run, finish):
+    with pytest.raises(T2Error, match="'math' exists already"):
+        new_run("math")
+    finish(new_run("math", overwrite=True))
+    assert learner.library.get("math").task == "toy"
 
 
-# -- kills -----------------------------------------------------------------------------------
+def test_nor_where_it_appeared_meanwhile(learner, new_run, finish, make_expert):
+    run = new_run("late")
+    learner.library.add(make_expert("late"))
+    with pytest.raises(T2Error, match="'late' exists already"):
+        finish(run)
+    assert learner.library.get("late").task == "late"
+    assert run.status().state == "failed"
+    assert (run.folder / "expert.safetensors").exists()
 
 
-def killed(action: Callable[[], object]) -> None:
-    """Run ``action`` in a process of its own that must die by SIGKILL before the end."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            action()
-        finally:
-            os._exit(1)
-    _, status = os.waitpid(pid, 0)
-    assert os.WIFSIGNALED(status), "the run ended before it was killed"
-    assert os.WTERMSIG(status) == signal.SIGKILL
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried to"),
+        MemoryError(),
+    ],
+    ids=["cuda", "cpu", "python"],
+)
+def test_lack_of_memory_ends_in_advice(learner, new_run, finish, monkeypatch, error):
+    def fail(*_, **__):
+        raise error
+
+    run = new_run()
+    with monkeypatch.context() as patch:
+        patch.setattr(reinforce, "sample", fail)
+        with pytest.raises(T2Error, match="memory ran out with 4 rows of 3 samples") as raised:
+            finish(run)
+    assert "fewer of either" in str(raised.value)
+    assert raised.value.__context__ is None, "the traceback would keep the tensors alive"
+    assert (run.status().state, run.status().error) == ("failed", str(raised.value))
+    assert finish(run).state == "finished"
 
 
-def die(*_: object) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+def test_defects_are_no_user_errors(new_run, finish, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("shape mismatch")
+
+    monkeypatch.setattr(reinforce, "sample", fail)
+    with pytest.raises(RuntimeError, match="shape mismatch"):
+        finish(new_run())
 
 
-def at_step(engine, step: int) -> None:
-    train(engine, progress=lambda p: die() if p.step == step else None)
-
-
-def while_a_checkpoint_is_written(engine, number: int) -> None:
-    real, count = torch.save, iter(range(99))
-
-    def save(state, path):
-        if next(count) == number:
-            Path(path).write_bytes(b"half of it")
-            die()
-        real(state, path)
-
-    torch.save = save
-    train(engine)
-
-
-def before_it_is_in_place(engine, number: int) -> None:
-    real, count = os.replace, iter(range(99))
-
-    def replace_file(source, target):
-        if Path(target).name == "checkpoint.pt" and next(count) == number:
-            die()
-        real(source, target)
-
-    os.replace = replace_file
-    train(engine)
-
-
-def while_the_expert_is_written(engine, _: int) -> None:
-    os.fsync = die
-    train(engine)
-
-
-def after_the_expert_is_written(engine, _: int) -> None:
-    Run.finish = die
-    train(engine)
-
-
-MOMENTS = {
-    "in the first step": (at_step, 1),
-    "after a validation": (at_step, 3),
-    "between validations": (at_step, 5),
-    "after the last step": (at_step, 9),
-    "while the first checkpoint is written": (while_a_checkpoint_is_written, 0),
-    "while the second checkpoint is written": (while_a_checkpoint_is_written, 1),
-    "before the last checkpoint is in place": (before_it_is_in_place, 2),
-    "while the expert is written": (while_the_expert_is_written, 0),
-}
-
-
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_a_killed_run_ends_in_the_same_expert(learner, tmp_path, moment):
-    undisturbed = train(learner, "undisturbed")
-    how, number = MOMENTS[moment]
-    before = set(learner.library.experts())
-    killed(lambda: how(learner, number))
-    assert set(learner.library.experts()) == before, "no half-written expert is listed"
-    assert learner.library.problems() == {}
-    report = train(learner)
-    assert same(learner.library.get("toy"), learner.library.get("undisturbed"))
-    assert (report["before"], report["after"]) == (undisturbed["before"], undisturbed["after"])
-    steps = [r["step"] for r in learner.library.get("toy").header["curve"]]
-    assert steps == list(range(1, 10))
-
-
-def test_killed_twice(learner):
-    train(learner, "undisturbed")
-    killed(lambda: at_step(learner, 4))
-    killed(lambda: at_step(learner, 8))
-    train(learner)
-    assert same(learner.library.get("toy"), learner.library.get("undisturbed"))
-
-
-def test_killed_after_the_expert_is_in_place(learner):
-    killed(lambda: after_the_expert_is_written(learner, 0))
-    kept = learner.library.get("toy")
-    with pytest.raises(T2Error, match="exists already"):
-        train(learner)
-    train(learner, overwrite=True)
-    assert same(learner.library.get("toy"), kept)
-
-
-def test_killed_from_outside_at_any_time(learner):
-    train(learner, "undisturbed")
-    for pause in (0.02, 0.1, 0.25):
-        pid = os.fork()
-        if pid == 0:
-            try:
-                train(learner)
-            finally:
-                os._exit(0)
-        time.sleep(pause)
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-        assert learner.library.problems() == {}
-    train(learner, overwrite=True)
-    assert same(learner.library.get("toy"), learner.library.get("undisturbed"))
-
-
-# -- stopping and refusing -------------------------------------------------------------------
-
-
-def interrupt_at(step: int) -> Callable[[reinforce.Progress], None]:
-    def progress(p: reinforce.Progress) -> None:
-        if p.step == step:
-            raise KeyboardInterrupt
-
-    return progress
-
-
-def test_ctrl_c_keeps_the_best_so_far(learner):
-    states = []
-
-    def progress(p: reinforce.Progress) -> None:
-        if p.step == 5:
-            run = experts.run_folder(learner, "toy")
-            states.append(torch.load(run / "checkpoint.pt", weights_only=True))
-            raise KeyboardInterrupt
-
-    report = train(learner, progress=progress)
-    assert torch.equal(learner.delta({"toy": 1.0}).float(), (1 + states[0]["best_delta"]) - 1)
-    assert report["after"]["n"] == TEST
-    assert not experts.run_folder(learner, "toy").exists()
-
-
-def test_ctrl_c_from_the_keyboard(learner):
-    steps = []
-
-    def progress(p: reinforce.Progress) -> None:
-        steps.append(p.step)
-        if p.step == 4:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    # A process that was started in the background ignores the signal.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        train(learner, settings=replace(SMALL, steps=500), progress=progress)
-    finally:
-        signal.signal(signal.SIGINT, before)
-    assert len(steps) < 10
-    assert "toy" in learner.library.experts()
-
-
-def test_ctrl_c_before_there_is_anything_to_keep(learner):
-    with pytest.raises(T2Error, match="nothing to keep"):
-        train(learner, progress=interrupt_at(1))
-    assert "toy" not in learner.library.experts()
-    train(learner)
-
-
-def test_an_unfinished_run_with_other_settings_is_refused(learner):
-    with pytest.raises(RuntimeError):
-        train(learner, progress=lambda p: (_ for _ in ()).throw(RuntimeError()))
-    with pytest.raises(T2Error, match=r"other settings \(learning_rate\)"):
-        train(learner, settings=replace(SMALL, learning_rate=0.5))
-    train(learner)
-
-
-def test_a_damaged_checkpoint_is_refused(learner):
-    def stop(p: reinforce.Progress) -> None:
-        if p.step == 4:
-            raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        train(learner, progress=stop)
-    path = experts.run_folder(learner, "toy") / "checkpoint.pt"
+def test_a_damaged_checkpoint_is_refused(learner, new_run, finish):
+    run = new_run()
+    finish(run, **stop_at(4))
+    path = run.folder / "checkpoint.pt"
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(T2Error, match=r"checkpoint.pt is damaged"):
-        train(learner)
-    assert "toy" not in learner.library.experts()
+        finish(Run(run.folder))

@@ -2,100 +2,186 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import pytest
 import torch
 
+from t2app.data import build, check, table_from_cells
 from t2app.errors import T2Error
-from t2app.training.runs import Run
+from t2app.training import runs
+from t2app.training.runs import Run, Status
+from tests.training.toy import SMALL, TASK
 
-SETTINGS = {"task": "toy", "lr": 0.1, "kl": 0.0}
 STATE = {"delta": torch.arange(3.0), "best": 0.5, "step": 4}
 
 
-def test_a_new_run_has_no_checkpoint(tmp_path):
-    run = Run(tmp_path / "a" / "b", SETTINGS)
-    assert run.load() is None
-    assert run.curve() == []
+@pytest.fixture
+def run(new_run) -> Run:
+    """A run that has not begun."""
+    return new_run()
 
 
-def test_what_is_saved_is_loaded(tmp_path):
-    Run(tmp_path, SETTINGS).save({**STATE, "step": 3})
-    Run(tmp_path, SETTINGS).save(STATE)
-    found = Run(tmp_path, SETTINGS).load()
+def reopened(run: Run) -> Run:
+    return Run(run.folder)
+
+
+def test_what_it_was_made_of_is_read_back(run):
+    spec = reopened(run).spec()
+    assert (spec.name, spec.settings, spec.id) == ("toy", SMALL, run.folder.name)
+    assert reopened(run).task() is TASK
+    assert reopened(run).status() == Status()
+    assert reopened(run).load() is None
+    assert reopened(run).curve() == []
+
+
+def test_rows_are_kept_as_they_were(new_run):
+    rows = [[f"What is {n} plus 1?", str(n + 1), "yes", "no"] for n in range(12)]
+    table = table_from_cells(
+        ["question", "answer", "A", "B"], [[*r[:1], "A", *r[2:]] for r in rows]
+    )
+    task = build(check(table), description="sums")
+    found = new_run("sums", task=task).task()
+    for split in ("train", "validation", "test"):
+        assert found.problems(split) == task.problems(split)
+        assert found.problems(split, 2, 5) == task.problems(split, 2, 5)
+    assert (found.reward, found.description, found.dataset) == ("choice", "sums", task.dataset)
+    problem = found.problems("test")[0]
+    assert found.score([problem], ["yes"]) == [1.0]
+
+
+def test_runs_are_listed_newest_first_and_found_by_id(new_run):
+    first, second = new_run("one"), new_run("two")
+    names = [r.folder.name for r in runs.all_runs(first.spec().base)]
+    assert set(names) == {first.folder.name, second.folder.name}
+    assert names == sorted(names, reverse=True)
+    assert runs.find(first.spec().base, first.folder.name).spec() == first.spec()
+
+
+@pytest.mark.parametrize("name", ["nothing", "../../etc", "", "20260101-000000-x-0000"])
+def test_what_is_no_run_is_refused(run, name):
+    with pytest.raises(T2Error, match="there is no run"):
+        runs.find(run.spec().base, name)
+
+
+def test_a_folder_that_cannot_be_written_is_named(new_run, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("T2APP_CACHE", str(tmp_path / "file"))
+    with pytest.raises(T2Error, match=r"cannot write the run to .* T2APP_CACHE"):
+        new_run()
+
+
+# -- locks and states ------------------------------------------------------------------------
+
+
+def test_a_run_whose_process_is_gone_is_interrupted(run):
+    run.write(Status(state="running", phase="training, step 3/9"))
+    assert reopened(run).status().state == "running"
+    run.release()
+    assert reopened(run).status().state == "interrupted"
+
+
+def test_a_killed_process_lets_go(new_run):
+    run = new_run()
+    run.release()
+    readable, writable = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        held = Run(run.folder)
+        held.hold()
+        os.write(writable, b"x")
+        signal.pause()
+    os.read(readable, 1)
+    assert reopened(run).alive()
+    with pytest.raises(T2Error, match="by another process"):
+        reopened(run).hold()
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    assert not reopened(run).alive()
+    assert reopened(run).status().state == "interrupted"
+
+
+@pytest.mark.parametrize("state", ["finished", "stopped", "failed"])
+def test_a_run_that_ended_stays_as_it_ended(run, state):
+    run.write(Status(state=state))
+    run.release()
+    assert reopened(run).status().state == state
+
+
+def test_stop_reaches_whoever_works_on_it(run):
+    reopened(run).ask_to_stop()
+    assert run.asked_to_stop()
+    run.forget_stop()
+    assert not reopened(run).asked_to_stop()
+
+
+def test_a_deleted_run_is_gone(run):
+    run.delete()
+    assert not run.folder.exists()
+    assert list(run.folder.parent.iterdir()) == []
+
+
+# -- checkpoint, curve, log ------------------------------------------------------------------
+
+
+def test_what_is_saved_is_loaded(run):
+    run.save({**STATE, "step": 3})
+    run.save(STATE)
+    found = reopened(run).load()
     assert torch.equal(found["delta"], STATE["delta"])
     assert (found["best"], found["step"]) == (0.5, 4)
 
 
-@pytest.mark.parametrize(
-    ("changes", "named"),
-    [({"lr": 0.2}, "lr"), ({"kl": 1, "lr": 2}, "kl, lr"), ({"new": 1}, "new")],
-)
-def test_other_settings_are_refused(tmp_path, changes, named):
-    Run(tmp_path, SETTINGS).save(STATE)
-    with pytest.raises(T2Error, match=rf"other settings \({named}\).*delete that folder"):
-        Run(tmp_path, {**SETTINGS, **changes})
-    assert Run(tmp_path, SETTINGS).load()["step"] == 4
-
-
 @pytest.mark.parametrize("keep", [0, 10, 0.5, 0.99])
-def test_a_damaged_checkpoint_is_one_clear_line(tmp_path, keep):
-    run = Run(tmp_path, SETTINGS)
+def test_a_damaged_checkpoint_is_one_clear_line(run, keep):
     run.save(STATE)
-    path = tmp_path / "checkpoint.pt"
+    path = run.folder / "checkpoint.pt"
     data = path.read_bytes()
     path.write_bytes(data[: int(keep * len(data)) if keep < 1 else keep])
-    with pytest.raises(T2Error, match=r"checkpoint.pt is damaged: delete .* to begin anew") as e:
+    with pytest.raises(T2Error, match=r"checkpoint.pt is damaged: delete .* anew") as error:
         run.load()
-    assert "\n" not in str(e.value)
+    assert "\n" not in str(error.value)
 
 
-def test_foreign_bytes_are_a_damaged_checkpoint(tmp_path):
-    run = Run(tmp_path, SETTINGS)
-    (tmp_path / "checkpoint.pt").write_bytes(b"PK\x03\x04 no checkpoint at all")
-    with pytest.raises(T2Error, match="damaged"):
-        run.load()
-
-
-def test_pickled_code_is_not_run(tmp_path):
+def test_pickled_code_is_not_run(run, tmp_path):
     class Evil:
         def __reduce__(self):
             return (open, (str(tmp_path / "owned"), "w"))
 
-    run = Run(tmp_path, SETTINGS)
-    torch.save({"delta": Evil()}, tmp_path / "checkpoint.pt")
+    torch.save({"delta": Evil()}, run.folder / "checkpoint.pt")
     with pytest.raises(T2Error, match="damaged"):
         run.load()
     assert not (tmp_path / "owned").exists()
 
 
-def test_damaged_settings(tmp_path):
-    Run(tmp_path, SETTINGS)
-    (tmp_path / "settings.json").write_text('{"task": ')
-    with pytest.raises(T2Error, match=r"settings.json is damaged"):
-        Run(tmp_path, SETTINGS)
+@pytest.mark.parametrize("file", ["run.json", "status.json", "task.json"])
+def test_damaged_files_are_named(run, file):
+    (run.folder / file).write_text('{"state": ')
+    with pytest.raises(T2Error, match=f"{file} is missing or damaged"):
+        run.spec(), run.status(), run.task()
 
 
-def test_a_half_written_checkpoint_is_not_seen(tmp_path):
-    run = Run(tmp_path, SETTINGS)
+def test_half_written_files_are_not_seen(run):
     run.save(STATE)
-    (tmp_path / "checkpoint.part").write_bytes(b"half")
+    run.put("base.json", [1])
+    (run.folder / "checkpoint.part").write_bytes(b"half")
+    (run.folder / ".base.json.part").write_text("[")
     assert run.load()["step"] == 4
+    assert run.get("base.json") == [1]
+    assert run.get("held-out.json") is None
 
 
-def test_the_log_keeps_the_last_of_repeated_steps(tmp_path):
-    run = Run(tmp_path, SETTINGS)
+def test_the_curve_keeps_the_last_of_repeated_steps(run):
     for step, reward in ((1, 0.1), (2, 0.2), (3, 0.3), (2, 0.25), (3, 0.35)):
         run.log({"step": step, "reward": reward})
-    with (tmp_path / "log.jsonl").open("a") as file:
+    with (run.folder / "curve.jsonl").open("a") as file:
         file.write('{"step": 4, "rew')
     assert [r["reward"] for r in run.curve()] == [0.1, 0.25, 0.35]
 
 
-def test_a_finished_run_leaves_nothing(tmp_path):
-    folder = tmp_path / "run"
-    run = Run(folder, SETTINGS)
-    run.save(STATE)
-    run.log({"step": 1})
-    run.finish()
-    assert not folder.exists()
-    assert Run(folder, {**SETTINGS, "lr": 9}).load() is None
+def test_the_log_is_for_people(run):
+    run.tell("measuring the base")
+    run.tell("done, ä")
+    lines = (run.folder / "log.txt").read_text("utf-8").splitlines()
+    assert [line[20:] for line in lines] == ["measuring the base", "done, ä"]

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+import torch
+
 from t2app.adapt import Adaptation
 from t2app.adapt.two_pass import Answer
 from t2app.errors import T2Error
@@ -43,6 +45,7 @@ class Double:
         self.asked: list[tuple[list[dict[str, str]], dict[str, Any]]] = []
         self.closed = 0
         self.library = SimpleNamespace(experts=self._experts)
+        self.base = SimpleNamespace(name="tiny", device=torch.device("cpu"), skipped=())
 
     def _experts(self) -> dict[str, Any]:
         tasks = {name: SimpleNamespace(task=name) for name in self.names}
@@ -54,6 +57,7 @@ class Double:
             "device": "cpu",
             "precision": "float32",
             "memory_mb": 212.4,
+            "execution": "auto",
             "context": 512,
         }
 

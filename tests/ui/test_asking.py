@@ -233,7 +233,13 @@ def test_hand_line(weights: dict[str, float], expected: str) -> None:
 
 
 def test_status_line() -> None:
-    state = {"model": "<m>", "device": "CPU", "precision": "nf4", "memory_mb": 5321}
+    state = {
+        "model": "<m>",
+        "device": "CPU",
+        "precision": "nf4",
+        "memory_mb": 5321,
+        "execution": "auto",
+    }
     line = asking.status_line(state, (Turn("q", "off", rate=41.6),))
     assert "&lt;m&gt;" in line
     assert "5.3 GB" in line

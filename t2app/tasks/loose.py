@@ -87,7 +87,8 @@ _CODE_ASKS = (
     "I'm looking for a Python snippet that {g}",
     'Complete this function:\ndef {f}(x):\n    """{g}"""',
     'def {f}(a, b):\n    """{g}."""\n',
-    'from typing import List\n\ndef {f}(xs: List[int]) -> int:\n    """{g}\n    >>> {f}([1, 2])\n    3\n    """',
+    "from typing import List\n\ndef {f}(xs: List[int]) -> int:\n"
+    '    """{g}\n    >>> {f}([1, 2])\n    3\n    """',
     "finish the code:\n\ndef {f}(s):\n    # {g}\n",
     "what's wrong with this code: def {f}(x) return x",
     "fix my function: def {f}(n): retrun n",
@@ -266,13 +267,9 @@ def _reasoning(r: random.Random) -> str:
     return layout(r, other.punctuate(r, stem, ""), words)
 
 
-def _other(r: random.Random) -> str:
-    return other.topic_question(r, r.choice(list(other.TOPICS)))
-
-
-_DRAW = {"math": _math, "code": _code, "reasoning": _reasoning, "other": _other}
+_DRAW = {"math": _math, "code": _code, "reasoning": _reasoning}
 
 
 def question(r: random.Random, label: str) -> str:
-    """A question of the kind ``label``, in a shape that the task itself never draws."""
+    """A question of a kind other than ``other``, in a shape that the task itself never draws."""
     return _DRAW[label](r)

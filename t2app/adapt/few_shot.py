@@ -1,0 +1,413 @@
+"""Few-shot adaptation: search the mix that does best on a few solved examples (section 3.2, C).
+
+The cross-entropy method over the weights of the experts, as in the paper and its code: population
+32, elite 0.2, at most 100 generations, weights between 0 and 1, ties broken by how likely the model
+finds its own right answers. The whole population is scored in one batch, every row with a mix of
+its own.
+
+Unlike in the paper, ties go first to mixes that are led by what a first pass makes of the examples:
+where they are easy, the base may be as right on them, and as sure, as the expert that is right far
+more often on others. Not covered: reading examples (``shots``), keeping a mix (``mixes``).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import groupby
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from t2app.adapt import cem, labels, prototype
+from t2app.adapt.shots import Shots
+from t2app.engine import Engine
+from t2app.errors import T2Error
+from t2app.svf.compare import place
+from t2app.svf.expert import Expert
+from t2app.svf.mixing import DeltaLayout, mix, unknown_expert
+from t2app.tasks import dispatch
+
+FITNESS = {
+    "accuracy": "examples answered right; ties by how likely the model finds its right answers",
+    "likelihood": "how likely the model finds the given answers, in one forward pass",
+}
+# A worse score than any: a candidate without a right answer has no likelihood to compare.
+NEVER = -math.inf
+# Fitness has to rise by so much to count as better.
+LEAST_GAIN = 1e-3
+
+# What a candidate is worth: fitness, then what breaks ties: whether the first pass agrees, and the
+# likelihood of the right answers.
+Score = tuple[float, bool, float]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides the result. The first three and the range of the weights are the paper's.
+
+    ``normalised``: weights that sum to more than 1 are divided by their sum, and the base has the
+    rest; without, each is between 0 and 1 by itself, so the base's share may be negative.
+    ``per_layer``: a weight for each expert in each layer. The search ends early when every spread
+    is below ``tolerance``, or after ``patience`` generations without a better fitness; where every
+    example is answered right, one more settles ties. ``first_pass``: it breaks ties (strategy
+    ``prototype``), before likelihood does. ``batch`` is the most rows at once.
+    """
+
+    population: int = 32
+    elite: float = 0.2
+    generations: int = 100
+    normalised: bool = True
+    per_layer: bool = False
+    fitness: str = "accuracy"
+    patience: int = 3
+    tolerance: float = 0.05
+    first_pass: bool = True
+    batch: int = 320
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.fitness not in FITNESS:
+            raise T2Error(f"unknown fitness {self.fitness!r}: choose from {', '.join(FITNESS)}")
+        for name, least in (("population", 4), ("generations", 1), ("patience", 1), ("batch", 1)):
+            if getattr(self, name) < least:
+                raise T2Error(f"{name} is {getattr(self, name)}: it must be at least {least}")
+        if not 0 < self.elite <= 1:
+            raise T2Error(f"elite is {self.elite}: it must be above 0 and at most 1")
+        if not 0 <= self.tolerance < 1:
+            raise T2Error(f"tolerance is {self.tolerance}: it must be between 0 and 1")
+
+    @property
+    def elites(self) -> int:
+        """How many candidates make the next distribution; a spread needs two."""
+        return max(2, int(self.elite * self.population))
+
+
+@dataclass(frozen=True)
+class Found:
+    """A mix and what it is worth.
+
+    ``alpha`` has a row for each layer (one, where a weight counts for all) and a column for each of
+    ``experts``; ``delta`` (R,) is the mix itself. ``likelihood`` is the mean log-probability of its
+    right answers; None where it has none.
+    """
+
+    experts: tuple[str, ...]
+    alpha: tuple[tuple[float, ...], ...]
+    delta: Tensor = field(repr=False, compare=False)
+    fitness: float
+    likelihood: float | None
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Mean weight of each expert over the layers; what is missing to 1 is the base's."""
+        columns = zip(*self.alpha, strict=True)
+        return {n: sum(c) / len(c) for n, c in zip(self.experts, columns, strict=True)}
+
+    @property
+    def parts(self) -> str:
+        """The weights, for people: ``math 0.62, code 0.10, base 0.28``."""
+        rest = 1 - sum(self.weights.values())
+        shown = {**self.weights, "base": rest}
+        return ", ".join(f"{n} {w:.2f}" for n, w in shown.items() if abs(w) >= 0.005)
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One generation: every candidate with its fitness, what became of the distribution.
+
+    Weights are by expert, means over the layers. ``found`` is the best mix so far; ``why`` says why
+    the search ends here, and is None while it goes on.
+    """
+
+    number: int
+    limit: int
+    mean: dict[str, float]
+    spread: dict[str, float]
+    population: tuple[dict[str, float], ...]
+    fitnesses: tuple[float, ...]
+    found: Found
+    why: str | None
+    seconds: float
+
+    @property
+    def mean_fitness(self) -> float:
+        """Of this generation's candidates."""
+        return sum(self.fitnesses) / len(self.fitnesses)
+
+    @property
+    def best_fitness(self) -> float:
+        """Of the best candidate so far."""
+        return self.found.fitness
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values, without the single candidates."""
+        return {
+            "generation": self.number,
+            "mean": self.mean,
+            "spread": self.spread,
+            "fitness": {"best": self.best_fitness, "mean": self.mean_fitness},
+            "weights": self.found.weights,
+            "seconds": round(self.seconds, 2),
+        }
+
+
+def search(
+    engine: Engine,
+    shots: Shots,
+    settings: Settings | None = None,
+    experts: Sequence[str] | None = None,
+) -> Iterator[Generation]:
+    """Yield a record for each generation; the last one says why it is the last.
+
+    ``experts`` are the names to mix (all that take part in a first pass by default); their vectors
+    are read at the start, so one that is deleted meanwhile does no harm. Closing the iterator stops
+    the search. Raises T2Error where there is no expert to mix.
+    """
+    settings = settings or Settings()
+    chosen = _experts(engine, experts)
+    return _generations(engine, shots, settings, chosen, engine.deltas(chosen.values()))
+
+
+def blocks(layout: DeltaLayout, per_layer: bool) -> list[slice]:
+    """The parts of a flat vector that share their weights: all of it, or each layer."""
+    if not per_layer:
+        return [slice(0, layout.total)]
+    found, start = [], 0
+    for _, names in groupby(layout.names, key=lambda name: place(name)[0]):
+        size = sum(layout.sizes[name] for name in names)
+        found.append(slice(start, start + size))
+        start += size
+    return found
+
+
+def _experts(engine: Engine, names: Sequence[str] | None) -> dict[str, Expert]:
+    known = engine.library.experts()
+    if names is None:
+        names = [name for name, expert in known.items() if labels.takes_part(expert)]
+    for name in names:
+        if name not in known:
+            raise T2Error(unknown_expert(name, known))
+    if not names:
+        raise T2Error("there are no experts to mix for this model: train or import one first")
+    return {name: known[name] for name in names}
+
+
+def _generations(
+    engine: Engine, shots: Shots, settings: Settings, experts: dict[str, Expert], stacked: Tensor
+) -> Iterator[Generation]:
+    began = time.perf_counter()
+    parts = blocks(engine.svf.layout, settings.per_layer)
+    leader = _leader(engine, shots, experts) if settings.first_pass else None
+    judge = _Judge(engine, shots, settings, stacked, parts, leader)
+    generator = torch.Generator().manual_seed(settings.seed % 2**63)
+    names, shape = tuple(experts), (len(parts), len(experts))
+    distribution = cem.begin(shape, 1 / len(experts))
+    best: tuple[Score, Tensor] | None = None
+    improved = 0
+    for number in range(1, settings.generations + 1):
+        first = _starts(shape) if best is None else best[1][None]
+        drawn = cem.draw(distribution, settings.population, generator)
+        drawn[: len(first)] = first[: settings.population]
+        candidates = _normalised(drawn) if settings.normalised else drawn
+        scores = judge.scores(candidates)
+        order = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)
+        if best is None or scores[order[0]][0] > best[0][0] + LEAST_GAIN:
+            improved = number
+        if best is None or scores[order[0]] > best[0]:
+            best = scores[order[0]], candidates[order[0]]
+        distribution = cem.update(candidates[order[: settings.elites]])
+        why = _why(settings, number, improved, best[0][0], distribution)
+        yield Generation(
+            number,
+            settings.generations,
+            _by_name(names, distribution.mean),
+            _by_name(names, distribution.spread),
+            tuple(_by_name(names, candidate) for candidate in candidates),
+            tuple(score[0] for score in scores),
+            _found(names, *best, judge.mixed(best[1][None])[0]),
+            why,
+            time.perf_counter() - began,
+        )
+        if why:
+            return
+
+
+def _leader(engine: Engine, shots: Shots, experts: dict[str, Expert]) -> int | None:
+    """Column of the expert that a first pass finds most likely for the examples together.
+
+    One past the last column stands for the base; None where the expert is not among those to mix.
+    """
+    total: Counter[str] = Counter()
+    for problem in shots.shots:
+        total.update(prototype.choose(engine, problem.question).probabilities)
+    label = max(total, key=total.__getitem__)
+    columns = {**{name: i for i, name in enumerate(experts)}, dispatch.OTHER: len(experts)}
+    return columns.get(label)
+
+
+def _leads(candidate: Tensor, leader: int | None) -> bool:
+    """Whether expert or base ``leader`` has the largest share of a candidate (L, K)."""
+    shares = candidate.mean(0).tolist()
+    shares.append(1 - sum(shares))
+    return leader is not None and shares[leader] == max(shares)
+
+
+def _starts(shape: tuple[int, int]) -> Tensor:
+    """What the first generation tries besides random mixes: equal parts, the base, each expert.
+
+    So the mix that is found is never worse on the examples than the best of these.
+    """
+    layers, experts = shape
+    rows = torch.cat(
+        [torch.full((1, experts), 1 / experts), torch.zeros(1, experts), torch.eye(experts)]
+    )
+    return rows[:, None].expand(-1, layers, -1)
+
+
+def _normalised(alpha: Tensor) -> Tensor:
+    """Weights of each layer that sum to more than 1, divided by their sum."""
+    return alpha / alpha.sum(-1, keepdim=True).clamp(min=1)
+
+
+def _why(
+    settings: Settings, number: int, improved: int, best: float, distribution: cem.Distribution
+) -> str | None:
+    """The reason to end, if there is one."""
+    if settings.fitness == "accuracy" and best == 1 and number > improved:
+        return "every example is answered right"
+    if distribution.spread.max() < settings.tolerance:
+        return "the weights have settled"
+    if number - improved >= settings.patience:
+        return f"no better mix in the last {settings.patience} generations"
+    if number == settings.generations:
+        return f"all {number} generations are done"
+    return None
+
+
+def _by_name(names: Sequence[str], values: Tensor) -> dict[str, float]:
+    """(L, K) as the mean over layers of each expert."""
+    return {n: round(v, 6) for n, v in zip(names, values.mean(0).tolist(), strict=True)}
+
+
+def _found(names: tuple[str, ...], score: Score, alpha: Tensor, delta: Tensor) -> Found:
+    rows = tuple(tuple(row) for row in alpha.tolist())
+    return Found(names, rows, delta, score[0], None if score[2] == NEVER else score[2])
+
+
+class _Judge:
+    """Scores candidates, all that were not seen before in one batch."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        shots: Shots,
+        settings: Settings,
+        stacked: Tensor,
+        parts: list[slice],
+        leader: int | None,
+    ) -> None:
+        self._engine, self._shots, self._parts, self._stacked = engine, shots, parts, stacked
+        self._leader = leader
+        self._rows = settings.batch
+        self._measure = {"accuracy": self._accuracy, "likelihood": self._likelihood}[
+            settings.fitness
+        ]
+        self._problems = list(shots.shots)
+        task = shots.task
+        self._prompts = [engine.prompt_ids(task.messages(p)) for p in self._problems]
+        self._golds = [engine.answer_ids(p.steps) for p in self._problems]
+        # Decoding is greedy: the same weights give the same score.
+        self._known: dict[bytes, Score] = {}
+
+    def scores(self, candidates: Tensor) -> list[Score]:
+        """What each of ``candidates`` (P, L, K) is worth."""
+        keys = [candidate.numpy().tobytes() for candidate in candidates]
+        new = {key: i for i, key in enumerate(keys) if key not in self._known}
+        if new:
+            drawn = candidates[list(new.values())]
+            found = self._fitting(self.mixed(drawn))
+            for key, candidate, (fitness, likelihood) in zip(new, drawn, found, strict=True):
+                self._known[key] = fitness, _leads(candidate, self._leader), likelihood
+        return [self._known[key] for key in keys]
+
+    def mixed(self, candidates: Tensor) -> Tensor:
+        """One mix for each of ``candidates`` (P, L, K): (P, R)."""
+        blocks = enumerate(self._parts)
+        return torch.cat([mix(self._stacked[:, p], candidates[:, i]) for i, p in blocks], dim=1)
+
+    def _fitting(self, mixes: Tensor) -> list[tuple[float, float]]:
+        """Fitness and likelihood of ``mixes`` (P, R); fewer rows at once where memory runs out."""
+        while True:
+            try:
+                return self._measure(mixes)
+            except torch.cuda.OutOfMemoryError:
+                if self._rows == 1:
+                    raise
+                self._rows = max(1, self._rows // 2)
+                torch.cuda.empty_cache()
+
+    def _accuracy(self, mixes: Tensor) -> list[tuple[float, float]]:
+        """Share of examples answered right, and the mean likelihood of the right answers."""
+        n, count = len(self._problems), len(mixes)
+        done = self._engine.generate(
+            self._prompts * count,
+            mixes.repeat_interleave(n, dim=0),
+            max_new_tokens=self._shots.task.max_new_tokens,
+            batch_size=self._rows,
+            likelihoods=True,
+        )
+        right = self._right([c.text for c in done])
+        found = []
+        for i in range(count):
+            mine = range(i * n, (i + 1) * n)
+            likely = [done[j].likelihood or 0.0 for j in mine if right[j] > 0]
+            found.append((sum(right[j] for j in mine) / n, _mean(likely)))
+        return found
+
+    def _right(self, texts: Sequence[str]) -> list[float]:
+        """Scores of the answers; many candidates say the same, which is judged once."""
+        n = len(self._problems)
+        said = dict.fromkeys((i % n, text) for i, text in enumerate(texts))
+        judged = self._shots.task.score([self._problems[i] for i, _ in said], [t for _, t in said])
+        score = dict(zip(said, judged, strict=True))
+        return [score[i % n, text] for i, text in enumerate(texts)]
+
+    @torch.no_grad()
+    def _likelihood(self, mixes: Tensor) -> list[tuple[float, float]]:
+        """Mean log-probability of the tokens of the given answers, over the examples."""
+        n = len(self._problems)
+        rows = [(mix, shot) for mix in range(len(mixes)) for shot in range(n)]
+        means: list[float] = []
+        for start in range(0, len(rows), self._rows):
+            part = rows[start : start + self._rows]
+            values, counted = self._engine.logprobs(
+                [self._prompts[shot] for _, shot in part],
+                [self._golds[shot] for _, shot in part],
+                mixes[[mix for mix, _ in part]],
+            )
+            means += (values.sum(1) / counted.sum(1)).tolist()
+        totals = [_mean(means[i * n : (i + 1) * n]) for i in range(len(mixes))]
+        return [(total, total) for total in totals]
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else NEVER
+
+
+def to_header(settings: Settings, found: Found) -> dict[str, Any]:
+    """What the file of a saved mix says about the search."""
+    return {
+        "mix": {
+            "experts": list(found.experts),
+            "alpha": [[round(a, 6) for a in row] for row in found.alpha],
+            "weights": {n: round(w, 6) for n, w in found.weights.items()},
+            "fitness": found.fitness,
+        },
+        "settings": asdict(settings),
+        "seed": settings.seed,
+    }

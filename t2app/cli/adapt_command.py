@@ -1,0 +1,155 @@
+"""Find the mix of experts that does best on a few solved examples, and keep it under a name.
+
+SHOTS is a file of questions and answers as for training; three to ten are enough. Where it has more
+rows than are searched on, the rest measures what was found. With --name the mix is kept as an
+expert: answer with it by ask --strategy few-shot --mix NAME.
+
+Ctrl-C ends the search and keeps the best mix so far.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from t2app.cli.common import add_model, load_engine, note, print_json
+from t2app.errors import T2Error
+
+if TYPE_CHECKING:
+    from t2app.adapt.few_shot import Generation
+
+SETTINGS = ("population", "elite", "generations", "patience", "seed")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``adapt``."""
+    from t2app.adapt.few_shot import FITNESS, Settings
+    from t2app.adapt.shots import MOST_SHOTS
+    from t2app.tasks.rewards import REWARDS
+
+    parser.add_argument("file", metavar="SHOTS", help="questions with their answers")
+    parser.add_argument("--name", help="keep the mix as an expert of this name")
+    parser.add_argument("--overwrite", action="store_true", help="replace an expert of that name")
+    parser.add_argument(
+        "--shots",
+        type=int,
+        default=MOST_SHOTS,
+        help=f"rows to search on; the rest measures the result (default: {MOST_SHOTS})",
+    )
+    parser.add_argument("--experts", metavar="NAME,...", help="experts to mix (default: all)")
+    parser.add_argument("--reward", choices=("auto", *REWARDS), default="auto")
+    parser.add_argument(
+        "--columns", metavar="ROLE=NAME,...", help="question, answer, ... ; default: guessed"
+    )
+    parser.add_argument("--encoding", help="such as cp1252; default: detected")
+    parser.add_argument("--delimiter", help="comma, semicolon, tab or pipe; default: detected")
+    parser.add_argument(
+        "--fitness",
+        choices=tuple(FITNESS),
+        default="accuracy",
+        help="; ".join(f"{name}: {what}" for name, what in FITNESS.items()),
+    )
+    parser.add_argument("--free", action="store_true", help="weights may sum to more than 1")
+    parser.add_argument("--per-layer", action="store_true", help="weights for each layer")
+    for name in SETTINGS:
+        default = getattr(Settings(), name)
+        parser.add_argument(
+            f"--{name}", type=type(default), default=default, help=f"default: {default}"
+        )
+    add_model(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Search, measure, keep, print."""
+    from t2app import data
+    from t2app.adapt import few_shot, mixes, shots
+    from t2app.data import columns
+    from t2app.evaluation.few_shot import measure_found
+    from t2app.svf.library import check_name
+
+    settings = few_shot.Settings(
+        **{name: getattr(args, name) for name in SETTINGS},
+        fitness=args.fitness,
+        normalised=not args.free,
+        per_layer=args.per_layer,
+    )
+    if args.name is not None:
+        check_name(args.name)
+    table = data.read_table(args.file, encoding=args.encoding, delimiter=args.delimiter)
+    options = {
+        "columns": data.guess(table, columns.parse(args.columns) if args.columns else None),
+        "reward": args.reward,
+        "shots": args.shots,
+        "seed": args.seed,
+    }
+    shots.read(table, **options)  # what is wrong is told before a model is loaded
+    engine = load_engine(args)
+    if args.name in engine.library.experts() and not args.overwrite:
+        raise T2Error(f"expert {args.name!r} exists already: choose another --name, or --overwrite")
+    examples = shots.read(table, **options, engine=engine)
+    for line in examples.notes:
+        note(line)
+    names = args.experts.split(",") if args.experts else None
+    generations = list(_shown(few_shot.search(engine, examples, settings, names)))
+    if not generations:
+        raise T2Error("stopped in the first generation: there is nothing to keep yet")
+    last = generations[-1]
+    measured = measure_found(engine, examples, last.found)
+    path = None
+    if args.name is not None:
+        path = mixes.save(
+            engine,
+            args.name,
+            examples,
+            last.found,
+            settings,
+            report=measured,
+            overwrite=args.overwrite,
+        )
+    found = _report(generations, measured, None if path is None else str(path))
+    if args.json:
+        print_json(found)
+    else:
+        _print(found, last.found.parts)
+    return 0
+
+
+def _shown(search: Iterator[Generation]) -> Iterator[Generation]:
+    """Every generation in a line on standard error; Ctrl-C ends the search."""
+    try:
+        for g in search:
+            note(
+                f"generation {g.number}: best {g.best_fitness:.3g}, mean {g.mean_fitness:.3g}, "
+                f"{g.found.parts}, {g.seconds:.0f} s" + (f"; {g.why}" if g.why else "")
+            )
+            yield g
+    except KeyboardInterrupt:
+        note("stopped: the best mix so far is kept")
+
+
+def _report(
+    generations: list[Generation], measured: dict[str, Any], path: str | None
+) -> dict[str, Any]:
+    last = generations[-1]
+    return {
+        "weights": {name: round(w, 4) for name, w in last.found.weights.items()},
+        "alpha": [[round(a, 4) for a in row] for row in last.found.alpha],
+        "before": measured["examples"]["before"],
+        "after": measured["examples"]["after"],
+        "rest": measured["rest"],
+        "generations": [g.to_dict() for g in generations],
+        "why": last.why or "stopped",
+        "seconds": round(last.seconds, 1),
+        "path": path,
+    }
+
+
+def _print(found: dict[str, Any], parts: str) -> None:
+    print(f"mix: {parts}")
+    rows = [("examples", found)] + ([("other rows", found["rest"])] if found["rest"] else [])
+    for name, figure in rows:
+        before, after = figure["before"], figure["after"]
+        print(f"{name}: {before['accuracy']:.1%} -> {after['accuracy']:.1%} of {after['n']} right")
+    if found["path"]:
+        print(f"written to {found['path']}")

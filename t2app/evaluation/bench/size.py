@@ -1,0 +1,76 @@
+"""Memory: of what is loaded, and of Llama-3-8B's shape, counted on a model without numbers."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import psutil
+import torch
+
+from t2app.engine import Engine
+from t2app.evaluation.bench.shapes import SHAPES
+from t2app.models import memory
+from t2app.svd.factor import factor
+from t2app.svd.modules import module_shape
+from t2app.svf.basis import keep
+from t2app.svf.merged import merged_bytes
+
+LARGE = "llama-3-8b"
+STORAGES = {"bfloat16": "dense", "int8": "int8", "NF4": "nf4"}
+
+
+def loaded(engine: Engine) -> dict[str, float]:
+    """Megabytes of the weights and of what each way to run a mix keeps beside them."""
+    weights = sum(p.numel() * p.element_size() for p in engine.model.parameters())
+    shapes = [module_shape(layer.module) for layer in engine.svf.layers.values()]
+    everything = torch.ones(engine.svf.layout.total)
+    # The reference keeps U, S and V of every matrix in float32, embeddings and output head too.
+    matrices = [p.shape for p in engine.model.parameters() if p.dim() == 2]
+    reference = sum(4 * min(m, n) * (m + n + 1) for m, n in matrices)
+    found = {
+        "weights": weights,
+        "factored: factors": engine.svf.nbytes,
+        "merged: one mix": merged_bytes(engine.svf, everything),
+        "LoRA r=16": sum(16 * (m + n) for m, n in shapes) * engine.svf.dtype.itemsize,
+        "reference: U, S, V": reference,
+    }
+    return {name: round(size / 1e6, 1) for name, size in found.items()}
+
+
+def nf4_against_bfloat16() -> dict[str, Any]:
+    """Llama-3-8B: an NF4 base with factors, as a share of the model in bfloat16."""
+    bones = memory.skeleton(SHAPES[LARGE])
+    whole = memory.need(bones, "bfloat16", 0).weights
+    gigabytes, share = {"bfloat16 model": whole / 1e9}, {}
+    for name, storage in STORAGES.items():
+        sample = keep(torch.eye(1024, dtype=torch.bfloat16), storage)
+        need = memory.need(bones, "nf4", sample.nbytes / 1024**2)
+        total = need.weights + need.factors
+        gigabytes[f"NF4 base, factors in {name}"] = total / 1e9
+        share[f"factors in {name}"] = total / whole
+    return {
+        "model": LARGE,
+        "gigabytes": {name: round(value, 2) for name, value in gigabytes.items()},
+        "share_of_bfloat16": {name: round(value, 3) for name, value in share.items()},
+    }
+
+
+def factoring_peak(weight: torch.Tensor) -> float:
+    """Peak of the extra memory while ``weight`` (m, n) is factored, in matrices of float32."""
+    process, peak, done = psutil.Process(), 0, threading.Event()
+    before = process.memory_info().rss
+
+    def watch() -> None:
+        nonlocal peak
+        while not done.wait(0.001):
+            peak = max(peak, process.memory_info().rss - before)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        factor(weight)
+    finally:
+        done.set()
+        watcher.join()
+    return peak / (4 * weight.numel())

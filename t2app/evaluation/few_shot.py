@@ -1,0 +1,108 @@
+"""What few-shot adaptation gains: for one search, and over several draws of examples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from t2app.adapt import few_shot
+from t2app.adapt.few_shot import Found, Settings
+from t2app.adapt.shots import MOST_SHOTS, Shots
+from t2app.engine import Engine
+from t2app.evaluation import measure
+from t2app.evaluation.measure import Accuracy
+from t2app.evaluation.stats import over_draws, paired_difference
+from t2app.svf.mixing import mix
+from t2app.tasks import Problem, Task
+
+DRAWS = 5
+# How many examples, and how the search judges: rows of the comparison.
+VARIANTS: dict[str, tuple[int, Settings]] = {
+    "few-shot 3": (3, Settings()),
+    "few-shot 5": (5, Settings()),
+    "few-shot 10": (10, Settings()),
+    "few-shot 5, likelihood": (5, Settings(fitness="likelihood")),
+    "few-shot 5, paper": (5, Settings(first_pass=False)),
+    "few-shot 5, free": (5, Settings(normalised=False)),
+    "few-shot 5, per layer": (5, Settings(per_layer=True)),
+}
+
+
+def measure_found(engine: Engine, shots: Shots, found: Found) -> dict[str, Any]:
+    """Base and mix on the examples, and on the rest where there is one (else None)."""
+    return {
+        "examples": before_after(engine, shots.task, shots.shots, found),
+        "rest": before_after(engine, shots.task, shots.rest, found) if shots.rest else None,
+    }
+
+
+def before_after(
+    engine: Engine, task: Task, problems: Sequence[Problem], found: Found
+) -> dict[str, Any]:
+    """Accuracy of the base and of the mix on the same problems, and the paired gain."""
+    before = measure.accuracy(engine, task, problems, None)
+    after = measure.accuracy(engine, task, problems, found.delta)
+    mean, low, high = paired_difference(after.scores, before.scores)
+    return {
+        "before": before.to_dict(),
+        "after": after.to_dict(),
+        "gain": {"mean": round(mean, 4), "ci95": [round(low, 4), round(high, 4)]},
+    }
+
+
+def draw_shots(task: Task, size: int, draw: int) -> Shots:
+    """``size`` examples of the training split; those of a larger size hold those of a smaller."""
+    problems = task.problems("train", max(size, MOST_SHOTS), f"few-shot/{draw}")
+    return Shots(task, tuple(problems[:size]))
+
+
+def searched(engine: Engine, shots: Shots, settings: Settings) -> dict[str, Any]:
+    """The result of a search as JSON values."""
+    *_, last = few_shot.search(engine, shots, settings)
+    return {
+        "experts": list(last.found.experts),
+        "alpha": [[round(a, 6) for a in row] for row in last.found.alpha],
+        "weights": {n: round(w, 4) for n, w in last.found.weights.items()},
+        "fitness": round(last.found.fitness, 4),
+        "generations": last.number,
+        "why": last.why,
+        "seconds": round(last.seconds, 1),
+    }
+
+
+def delta_of(engine: Engine, result: dict[str, Any]) -> torch.Tensor:
+    """The mix (R,) of a result of ``searched``."""
+    experts = engine.library.experts()
+    stacked = engine.deltas(experts[name] for name in result["experts"])
+    alpha = torch.tensor(result["alpha"])
+    parts = few_shot.blocks(engine.svf.layout, per_layer=len(alpha) > 1)
+    return torch.cat([mix(stacked[:, p], a) for p, a in zip(parts, alpha, strict=True)])
+
+
+def over(
+    task: Task,
+    variant: str,
+    search: Callable[[Shots, Settings], dict[str, Any]],
+    score: Callable[[dict[str, Any]], Accuracy],
+) -> tuple[dict[str, Any], list[float]]:
+    """``DRAWS`` searches of a variant, each measured; also the mean score of each problem."""
+    size, settings = VARIANTS[variant]
+    results, scores = [], []
+    for draw in range(DRAWS):
+        result = search(draw_shots(task, size, draw), settings)
+        found = score(result)
+        results.append({**result, "accuracy": round(found.accuracy, 4)})
+        scores.append(found.scores)
+    mean, low, high = over_draws(scores)
+    figures = {
+        "accuracy": round(mean, 4),
+        "n": len(scores[0]),
+        "ci95": [round(low, 4), round(high, 4)],
+        "settings": asdict(settings),
+        "examples": size,
+        "draws": results,
+    }
+    return figures, [sum(column) / DRAWS for column in zip(*scores, strict=True)]

@@ -1,0 +1,137 @@
+"""What is in a model's folder: its configuration, its tokenizer, its safetensors files.
+
+Everything is looked at before the model is built, so that what is wrong with a checkpoint is said
+in one line. Not covered: where the folder comes from (``source``), and making a model of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import transformers
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedTokenizerBase,
+)
+
+from t2app.errors import T2Error
+from t2app.models.words import first_line
+
+CAUSAL_SUFFIXES = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+
+
+def read_config(folder: Path) -> PreTrainedConfig:
+    """Configuration of a decoder-only language model, else ``T2Error``."""
+    if not (folder / "config.json").is_file():
+        raise T2Error(f"{folder} has no config.json: give the folder of a Hugging Face model")
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    except Exception as error:
+        # A wrong value in config.json surfaces as nearly any exception.
+        raise T2Error(f"cannot use {folder / 'config.json'}: {first_line(error)}") from error
+    kinds = config.architectures or []
+    causal = type(config) in transformers.MODEL_FOR_CAUSAL_LM_MAPPING
+    if config.is_encoder_decoder or not causal or not _is_causal(kinds):
+        kind = ", ".join(kinds) or config.model_type
+        raise T2Error(f"{folder} is no decoder-only language model ({kind}): choose a chat model")
+    if getattr(config, "quantization_config", None) is not None:
+        raise T2Error(
+            f"{folder} is quantised already, so its original weights cannot be factored: "
+            "give the full-precision checkpoint with --quant nf4"
+        )
+    return config
+
+
+def _is_causal(architectures: list[str]) -> bool:
+    return not architectures or any(name.endswith(CAUSAL_SUFFIXES) for name in architectures)
+
+
+def read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer, which must have a chat template; pads on the left."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except Exception as error:
+        raise T2Error(f"{folder} has no usable tokenizer: {first_line(error)}") from error
+    if not tokenizer.chat_template:
+        raise T2Error(
+            f"{folder} has no chat template: choose an instruction-tuned (chat) model, or put the "
+            "chat_template.jinja of its chat format into the folder"
+        )
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.padding_side = "left"
+    return tokenizer
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a checkpoint, sorted; ``T2Error`` if one or all are missing."""
+    if (folder / INDEX).is_file():
+        names = set(_json(folder / INDEX).get("weight_map", {}).values())
+        files = [folder / Path(name).name for name in sorted(names)]
+    else:
+        files = [folder / WEIGHTS]
+    missing = [file.name for file in files if not file.is_file()]
+    if files and not missing:
+        return files
+    raise _no_weights(folder, missing)
+
+
+def _no_weights(folder: Path, missing: list[str]) -> T2Error:
+    """The error for a checkpoint whose safetensors files are not there."""
+    pickled = [file.name for kind in ("*.bin", "*.pt", "*.pth") for file in folder.glob(kind)]
+    if pickled and not (folder / INDEX).is_file():
+        return T2Error(
+            f"{folder} has only pickled weights ({pickled[0]}), which can run code when they are "
+            "loaded: convert them to safetensors"
+        )
+    names = ", ".join(missing[:3]) or WEIGHTS
+    return T2Error(f"{folder} lacks its weights ({names}): get them again")
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise T2Error(f"cannot read {path}: {first_line(error)}; get it again") from error
+    if not isinstance(content, dict):
+        raise T2Error(f"cannot read {path}: it holds no JSON object; get it again")
+    return content
+
+
+def read_headers(files: list[Path]) -> dict[str, Path]:
+    """File of each tensor; ``T2Error`` if a file does not hold every byte its header promises."""
+    index = {}
+    for path in files:
+        try:
+            with path.open("rb") as file:
+                length = int.from_bytes(file.read(8), "little")
+                size = path.stat().st_size
+                header = json.loads(file.read(length)) if length < size else None
+            header.pop("__metadata__", None)
+            end = max(entry["data_offsets"][1] for entry in header.values())
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise T2Error(f"{path} is not a whole safetensors file: download it again") from error
+        if 8 + length + end != size:
+            raise T2Error(
+                f"{path} is truncated: {size} bytes of {8 + length + end}; download it again"
+            )
+        index.update(dict.fromkeys(header, path))
+    return index
+
+
+def digest(files: list[Path]) -> str:
+    """SHA-256 of the weights: of the file, or of the files' digests where there are several."""
+    digests = []
+    for path in files:
+        with path.open("rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()

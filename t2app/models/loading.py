@@ -1,0 +1,243 @@
+"""Loading a base model, and the factors of its original weights.
+
+The built-in model, a local folder or a Hugging Face hub id, in full precision or quantised, on one
+device or spread over several GPUs. Everything that can be refused is refused before the weights are
+read. Not covered: checkpoints that are quantised already, pickled weights, models that need code
+from their repository.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import transformers
+from transformers import (
+    AutoModelForCausalLM,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from t2app import config as paths
+from t2app.errors import T2Error
+from t2app.models import checkpoint, memory, precision, source
+from t2app.models.originals import Originals
+from t2app.models.source import Report
+from t2app.models.words import FACTORING, READING, first_line, gigabytes
+from t2app.svd.cache import load_or_compute
+from t2app.svd.factor import Factor, working_bytes
+from t2app.svd.modules import adapted_modules, module_shape, unadapted
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A frozen model, ready to run, and what identifies it.
+
+    ``base`` names the exact weights: ``NAME@`` and the start of their SHA-256, or hub id and
+    revision; experts carry it. ``context`` is the longest sequence in tokens; ``device`` where its
+    input goes; ``skipped`` names the weights in its blocks that experts cannot adapt.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    name: str
+    base: str
+    device: torch.device
+    precision: str
+    context: int
+    folder: Path
+    skipped: tuple[str, ...] = ()
+
+
+def load(
+    name: str = paths.TINY,
+    quant: str = "auto",
+    device: str = "auto",
+    report: Report = lambda *_: None,
+) -> BaseModel:
+    """Load ``"tiny"``, a local folder or a hub id; ``T2Error`` says what is wrong with it.
+
+    ``quant``: ``auto`` is NF4 on a GPU; on a CPU the fastest that fits into memory. ``none`` is
+    bfloat16, float32 for the built-in model. ``device``: ``auto`` is the GPU if there is one; a
+    model that one GPU cannot hold is spread over all of them. ``report(stage, done, total)`` tells
+    how far it is.
+    """
+    place = precision.device_named(device)
+    found = source.locate(name)
+    config = checkpoint.read_config(found.folder)
+    tokenizer = checkpoint.read_tokenizer(found.folder)
+    bones = memory.skeleton(config)
+    kind = _precision(found.label, quant, place, bones)
+    found.fetch(report)
+    files = checkpoint.weight_files(found.folder)
+    checkpoint.read_headers(files)
+    report(READING, 0, 0)
+    model = _model(found.folder, config, kind, place, memory.need(bones, kind))
+    skipped = kinds_of(unadapted(model))
+    if skipped:
+        log.warning("%s: experts cannot adapt %s", found.label, "; ".join(skipped))
+    return BaseModel(
+        model=model,
+        tokenizer=tokenizer,
+        name=found.label,
+        base=f"{found.label}@{found.revision or checkpoint.digest(files)[:12]}",
+        device=next(model.get_input_embeddings().parameters()).device,
+        precision=kind,
+        context=config.get_text_config(decoder=True).max_position_embeddings,
+        folder=found.folder,
+        skipped=skipped,
+    )
+
+
+def factors(base: BaseModel, report: Report = lambda *_: None) -> dict[str, Factor]:
+    """Factors of the original weights, never of quantised ones, from the cache if it has them.
+
+    The same for every precision of one model, so that an expert trained on NF4 also fits bfloat16.
+    ``T2Error`` if there is no room for them, or the cache cannot be written.
+    """
+    files = checkpoint.weight_files(base.folder)
+    bones = memory.skeleton(checkpoint.read_config(base.folder))
+    shapes = {name: module_shape(module) for name, module in adapted_modules(bones).items()}
+    originals = Originals(bones, checkpoint.read_headers(files), lambda: _whole(base))
+    kept = precision.plain_dtype(base.name)
+    began = False
+
+    def read(name: str) -> torch.Tensor:
+        nonlocal began
+        if not began:
+            _check_work(base, shapes)
+            began = True
+        return originals(name).to(base.device)
+
+    return load_or_compute(
+        shapes,
+        f"{base.base}-{str(kept).removeprefix('torch.')}-{_shape_digest(shapes)}",
+        read,
+        kept,
+        lambda done, total: report(FACTORING, done, total),
+    )
+
+
+def _shape_digest(shapes: dict[str, tuple[int, int]]) -> str:
+    """Stands for which matrices are adapted."""
+    return hashlib.sha256(repr(sorted(shapes.items())).encode()).hexdigest()[:8]
+
+
+def _check_work(base: BaseModel, shapes: dict[str, tuple[int, int]]) -> None:
+    """``T2Error``, before the first matrix, if there is no memory to factor the largest."""
+    largest = max(shapes.values(), key=lambda shape: working_bytes(*shape))
+    wanted, there = working_bytes(*largest), memory.free(base.device)
+    if wanted > there:
+        raise T2Error(
+            f"factoring {base.name} takes {gigabytes(wanted)} for a matrix of "
+            f"{largest[0]}x{largest[1]} and {gigabytes(there)} is free: choose a smaller model"
+        )
+
+
+def _whole(base: BaseModel) -> PreTrainedModel:
+    """A model whose layers hold the original matrices: the loaded one unless it is quantised."""
+    if base.precision not in precision.QUANTISED:
+        return base.model
+    config = checkpoint.read_config(base.folder)
+    cpu = torch.device("cpu")
+    memory.check(base.name, memory.need(memory.skeleton(config), "bfloat16", 0), cpu)
+    return _from_pretrained(base.folder, config, "bfloat16", {"": cpu})
+
+
+def _precision(label: str, quant: str, place: torch.device, bones: PreTrainedModel) -> str:
+    """The precision to load in, which fits; ``T2Error`` if none does."""
+    room = memory.free(place)
+    kind = precision.choose(
+        label, quant, place, lambda kind: memory.need(bones, kind).total <= room
+    )
+    memory.check(label, memory.need(bones, kind), place)
+    if quant == "auto" and label != paths.TINY and (kind == "nf4") != (place.type == "cuda"):
+        reason = "its size" if kind == "nf4" else "bitsandbytes, which is not installed"
+        log.warning("%s is loaded in %s because of %s", label, kind, reason)
+    return kind
+
+
+def kinds_of(names: list[str]) -> tuple[str, ...]:
+    """Names of weights, those of all blocks in one: ``mlp.experts.down_proj (24 x)``."""
+    kinds = Counter(re.sub(r"\.\d+(?=\.)", ".*", name) for name in names)
+    return tuple(f"{name} ({count} x)" for name, count in kinds.items())
+
+
+def _model(
+    folder: Path, config: PreTrainedConfig, kind: str, place: torch.device, wanted: memory.Need
+) -> PreTrainedModel:
+    """The frozen model in evaluation mode."""
+    model = _from_pretrained(folder, config, kind, **_places(place, wanted))
+    model.eval().requires_grad_(False)
+    adapted_modules(model)
+    if kind in precision.QUANTISED and place.type == "cpu":
+        precision.keep_unpacked(model)
+    return model
+
+
+def _places(place: torch.device, wanted: memory.Need) -> dict[str, object]:
+    """``device_map`` and ``max_memory`` of ``from_pretrained``."""
+    if place.type == "cuda" and place.index is None:
+        frees = [torch.cuda.mem_get_info(index)[0] for index in memory.gpus(place)]
+        shares = memory.spread(wanted, frees)
+        if shares is not None:
+            return {"device_map": "balanced", "max_memory": shares}
+    return {"device_map": {"": place}}
+
+
+def _from_pretrained(
+    folder: Path, config: PreTrainedConfig, kind: str, device_map: object, **extra: object
+) -> PreTrainedModel:
+    """``AutoModelForCausalLM.from_pretrained``; any failure, missing weights too, is one line."""
+    quantisation = precision.quantisation(kind)
+    if quantisation is not None:
+        extra["quantization_config"] = quantisation
+    try:
+        with _quiet():
+            model, info = AutoModelForCausalLM.from_pretrained(
+                folder,
+                config=config,
+                dtype=precision.compute_dtype(kind),
+                device_map=device_map,
+                use_safetensors=True,
+                local_files_only=True,
+                output_loading_info=True,
+                **extra,
+            )
+    except torch.OutOfMemoryError as error:
+        raise T2Error(f"{folder} does not fit: choose a smaller model or nf4") from error
+    except Exception as error:
+        # transformers raises nearly any exception for weights that do not match the configuration.
+        raise T2Error(f"cannot load {folder}: {first_line(error)}") from error
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise T2Error(
+            f"{folder} lacks {len(missing)} weights of its model, first {missing[0]}: get it again"
+        )
+    return model
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No reports and bars from transformers: what matters becomes one line of a ``T2Error``."""
+    logs = transformers.utils.logging
+    level = logs.get_verbosity()
+    bar = logs.is_progress_bar_enabled()
+    logs.set_verbosity_error()
+    logs.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logs.set_verbosity(level)
+        if bar:
+            logs.enable_progress_bar()

@@ -1,0 +1,266 @@
+"""The loop around both objectives: schedule, validation, the best so far, checkpoints, resuming.
+
+AdamW with cosine decay and gradient clipping; the vectors with the best validation accuracy are
+kept (paper, section 4). Every step draws its rows and its samples from (seed, step) and ends with a
+checkpoint, so a run that was stopped or killed continues exactly. Not covered: measuring on
+held-out rows and writing the expert (``experts``).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from t2app.engine import Engine
+from t2app.errors import T2Error
+from t2app.evaluation import measure
+from t2app.svd.modules import kind_of
+from t2app.tasks import Problem, Task
+from t2app.training import next_token, reinforce
+from t2app.training.parallel import World
+from t2app.training.runs import Run
+from t2app.training.settings import Settings
+from t2app.training.tally import Tally
+
+ALONE = World()
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One step of training; step 0 is the base before any.
+
+    ``reward`` is the mean, -1 to 1, and ``kl`` that of an answer (both None in next-token
+    training), ``loss`` the cross-entropy of a token (None in RL), ``validation`` an accuracy, only
+    where it was measured.
+    """
+
+    step: int
+    steps: int
+    objective: str
+    reward: float | None
+    kl: float | None
+    loss: float | None
+    validation: float | None
+    best: float
+    seconds: float
+
+
+@dataclass
+class _State:
+    """What a checkpoint holds; ``best`` is None before the base was validated."""
+
+    delta: Tensor
+    optimizer: torch.optim.Optimizer
+    best_delta: Tensor
+    best: float | None = None
+    step: int = 0
+    seconds: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "delta": self.delta.detach(),
+            "optimizer": self.optimizer.state_dict(),
+            "best_delta": self.best_delta,
+            "best": self.best,
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        self.delta.data.copy_(saved["delta"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.best_delta = saved["best_delta"].to(self.delta.device)
+        self.best, self.step, self.seconds = saved["best"], saved["step"], saved["seconds"]
+
+
+def train(
+    engine: Engine, task: Task, settings: Settings, run: Run | None, world: World = ALONE
+) -> Iterator[Progress]:
+    """Train (or continue ``run``) and yield progress; ``run`` holds the best vectors at any time.
+
+    The objective must have been chosen (no ``auto``); ``run`` is None in processes that write
+    nothing. Closing the iterator stops after the current
+    step and keeps the best so far. Raises T2Error where the settings leave nothing to train.
+    """
+    began = time.perf_counter()
+    state = _begin(engine, settings, world.agree(run.load() if run else None))
+    began -= state.seconds
+    trained = _trained(engine, settings)
+    if state.best is None:
+        # An expert has to beat the base on the validation rows, or it stays the base.
+        state.best = _validated(engine, task, settings, None, world)
+        state.seconds = time.perf_counter() - began
+        yield _noted(run, settings, state, Tally(), state.best)
+    while state.step < settings.steps:
+        _schedule(state, settings)
+        done = _step(engine, task, settings, state, trained, world)
+        state.step += 1
+        validation = None
+        if state.step % settings.validate_every == 0 or state.step in _ends(settings):
+            validation = _validated(engine, task, settings, state.delta.detach(), world)
+            if validation > state.best:
+                state.best, state.best_delta = validation, state.delta.detach().clone()
+        state.seconds = time.perf_counter() - began
+        yield _noted(run, settings, state, done, validation)
+
+
+def settle(
+    engine: Engine, task: Task, settings: Settings, run: Run | None, world: World = ALONE
+) -> Tensor:
+    """The best vectors (R,) of a run that has ended or was stopped between two validations.
+
+    The last vectors count as well where they were not validated yet; the checkpoint stays as it
+    is, so that a resumed run goes on as if it had not been stopped.
+    """
+    saved = world.agree(run.load() if run else None)
+    if saved is None or saved["best"] is None:
+        return torch.zeros(engine.svf.layout.total, device=engine.base.device)
+    at_end = saved["step"] in (0, *_ends(settings)) or saved["step"] % settings.validate_every == 0
+    last, best = (saved[key].to(engine.base.device) for key in ("delta", "best_delta"))
+    if at_end or _validated(engine, task, settings, last, world) <= saved["best"]:
+        return best
+    return last
+
+
+def _begin(engine: Engine, settings: Settings, saved: dict[str, Any] | None) -> _State:
+    size, device = engine.svf.layout.total, engine.base.device
+    delta = torch.zeros(size, device=device, requires_grad=True)
+    state = _State(delta, _optimizer(delta, settings), torch.zeros(size, device=device))
+    if saved is not None:
+        state.restore(saved)
+    return state
+
+
+def _optimizer(delta: Tensor, settings: Settings) -> torch.optim.Optimizer:
+    return torch.optim.AdamW([delta], lr=settings.learning_rate, weight_decay=0.0)
+
+
+def _trained(engine: Engine, settings: Settings) -> Tensor | None:
+    """Which values of the flat vector are trained, as 0.0 and 1.0 (R,); None for all."""
+    if settings.modules == "both":
+        return None
+    layout = engine.svf.layout
+    parts = [
+        torch.full((size,), float(kind_of(name) == settings.modules))
+        for name, size in layout.sizes.items()
+    ]
+    mask = torch.cat(parts).to(engine.base.device)
+    if not mask.any():
+        raise T2Error(f"{engine.base.name} has no {settings.modules} matrices: train both")
+    return mask
+
+
+def _schedule(state: _State, settings: Settings) -> None:
+    """Cosine decay within a stage; a second stage begins anew from the best of the first."""
+    _, first, steps = _stage(settings, state.step)
+    if state.step == first and first > 0:
+        state.delta.data.copy_(state.best_delta)
+        state.optimizer = _optimizer(state.delta, settings)
+    share = (1 + math.cos(math.pi * (state.step - first) / steps)) / 2
+    for group in state.optimizer.param_groups:
+        group["lr"] = settings.learning_rate * share
+
+
+def _stage(settings: Settings, step: int) -> tuple[str, int, int]:
+    """Objective, first step and number of steps of the stage that ``step`` (from 0) is in."""
+    first = 0
+    for objective, steps in settings.stages():
+        if step < first + steps:
+            return objective, first, steps
+        first += steps
+    raise IndexError(step)
+
+
+def _ends(settings: Settings) -> list[int]:
+    """The step after which each stage ends."""
+    stages = [steps for _, steps in settings.stages()]
+    return [sum(stages[: i + 1]) for i in range(len(stages))]
+
+
+def _step(
+    engine: Engine,
+    task: Task,
+    settings: Settings,
+    state: _State,
+    trained: Tensor | None,
+    world: World,
+) -> Tally:
+    """One optimizer step, the problems dealt out to the processes; what it measured."""
+    problems = task.problems("train", settings.prompts, f"{settings.seed}/{state.step}")
+    state.delta.grad = torch.zeros_like(state.delta)
+    objective, _, _ = _stage(settings, state.step)
+    mine = range(world.rank, len(problems), world.size)
+    done = _gradient(engine, task, settings, state, objective, problems, mine)
+    world.add(state.delta.grad)
+    world.add(done.values)
+    if trained is not None:
+        state.delta.grad *= trained
+    torch.nn.utils.clip_grad_norm_([state.delta], settings.clip)
+    state.optimizer.step()
+    state.optimizer.zero_grad()
+    return done
+
+
+def _gradient(
+    engine: Engine,
+    task: Task,
+    settings: Settings,
+    state: _State,
+    objective: str,
+    problems: Sequence[Problem],
+    mine: Sequence[int],
+) -> Tally:
+    if objective == "sft":
+        tokens = sum(len(next_token.answer_ids(engine, p)) for p in problems)
+        share = [problems[i] for i in mine]
+        return next_token.gradient(engine, task, state.delta, share, tokens) if mine else Tally()
+    if not mine:
+        return Tally()
+    first = settings.seed * 1_000_003 + state.step * settings.prompts * settings.samples
+    seeds = [first + i * settings.samples for i in mine]
+    share = [problems[i] for i in mine]
+    return reinforce.gradient(engine, task, settings, state.delta, share, seeds, len(problems))
+
+
+def _validated(
+    engine: Engine, task: Task, settings: Settings, delta: Tensor | None, world: World
+) -> float:
+    """Accuracy on the validation rows."""
+    problems = task.problems("validation", settings.validation, settings.seed)
+
+    def scores(share: list[Problem]) -> Sequence[float]:
+        return measure.accuracy(engine, task, share, delta).scores
+
+    found = world.spread(scores, problems)
+    return sum(found) / len(found)
+
+
+def _noted(
+    run: Run | None,
+    settings: Settings,
+    state: _State,
+    done: Tally,
+    validation: float | None,
+) -> Progress:
+    """What the step came to; log and checkpoint are written."""
+    progress = Progress(
+        step=state.step,
+        steps=settings.steps,
+        objective=_stage(settings, max(0, state.step - 1))[0],
+        reward=done.mean("reward"),
+        kl=done.mean("kl"),
+        loss=done.mean("loss"),
+        validation=validation,
+        best=state.best,
+        seconds=state.seconds,
+    )
+    if run:
+        run.log(progress)
+        run.save(state.to_dict())
+    return progress

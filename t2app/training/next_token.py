@@ -1,0 +1,49 @@
+"""Next-token training on given answers, the paper's other objective (section 3.1, equation 1).
+
+Not covered: the loop around it (``loop``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from t2app.data.task import RowsTask
+from t2app.engine import Engine, Prompt
+from t2app.evaluation.measure import prompts_for
+from t2app.tasks import Problem, Task
+from t2app.training import batches, losses
+from t2app.training.tally import Tally
+
+
+def gradient(
+    engine: Engine, task: Task, delta: Tensor, problems: Sequence[Problem], tokens: int
+) -> Tally:
+    """Add the problems' share of a step's gradient to ``delta.grad``.
+
+    ``tokens`` are those of the answers of all processes together.
+    """
+    prompts = prompts_for(engine, task, problems)
+    answers = [answer_ids(engine, problem) for problem in problems]
+    found = Tally()
+    for part in batches.micro_batches(engine, prompts, answers, range(len(problems))):
+        with engine.turns.turn():
+            logprobs, mask = engine.logprobs(
+                [prompts[i] for i in part], [answers[i] for i in part], delta
+            )
+            loss = losses.next_token(logprobs, mask)
+            (loss / tokens).backward()
+            found.add("loss", loss.item(), int(mask.sum()))
+    return found
+
+
+def answer_ids(engine: Engine, problem: Problem) -> Prompt:
+    """The given answer as the model would say it; worked out, where a problem has two."""
+    return engine.answer_ids(problem.steps or problem.fast)
+
+
+def has_answers(task: Task) -> bool:
+    """Whether every row to train on has an answer, not only tests."""
+    rows = task.rows["train"] if isinstance(task, RowsTask) else ()
+    return all(row.steps or row.fast for row in rows)

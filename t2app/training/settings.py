@@ -1,0 +1,118 @@
+"""What decides an expert besides its rows: objective, sizes, rates, seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from t2app.errors import T2Error
+
+OBJECTIVES = {
+    "auto": "chosen by how often the base model is right",
+    "rl": "reinforcement learning",
+    "sft": "next-token training",
+    "sft+rl": "next-token training, then reinforcement learning",
+}
+MODULES = {
+    "both": "attention and MLP matrices",
+    "attention": "attention matrices only",
+    "mlp": "MLP matrices only",
+}
+HELP = {
+    "objective": "what is learned from: sampled answers and their reward, the given answers, or "
+    "first the one and then the other",
+    "steps": "optimizer steps, those of both stages together",
+    "prompts": "rows in each step",
+    "samples": "sampled answers to each row of a step (reinforcement learning)",
+    "learning_rate": "of the first step; it falls to 0 along a cosine",
+    "kl": "how much distance from the base model costs (reinforcement learning)",
+    "modules": "the matrices whose singular values are scaled",
+    "seed": "decides the split of the rows, their order and the sampled answers",
+    "temperature": "of the sampled answers",
+    "clip": "longest gradient",
+    "group_baseline": "compare each sampled answer with the others to the same row",
+    "validation": "rows, at most, that choose the best step",
+    "validate_every": "steps from one validation to the next",
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that can be set. ``HELP`` has a line on each. T2Error for impossible values."""
+
+    objective: str = "auto"
+    steps: int = 24
+    prompts: int = 16
+    samples: int = 6
+    learning_rate: float = 2e-2
+    kl: float = 0.0
+    modules: str = "both"
+    seed: int = 0
+    temperature: float = 1.0
+    clip: float = 1e-3
+    group_baseline: bool = True
+    validation: int = 96
+    validate_every: int = 6
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            object.__setattr__(self, field.name, _typed(field, getattr(self, field.name)))
+        _one_of(OBJECTIVES, "objective", self.objective)
+        _one_of(MODULES, "modules", self.modules)
+        for name in ("steps", "prompts", "samples", "validation", "validate_every"):
+            if getattr(self, name) < 1:
+                raise T2Error(f"{name} is {getattr(self, name)}: it must be at least 1")
+        for name in ("learning_rate", "temperature", "clip"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise T2Error(f"{name} is {getattr(self, name)}: it must be above 0")
+        if not 0 <= self.kl < math.inf:
+            raise T2Error(f"kl is {self.kl}: it must not be below 0")
+        if self.kl and self.objective == "sft":
+            raise T2Error(f"kl is {self.kl}: next-token training has no such term; set it to 0")
+        if self.objective == "sft+rl" and self.steps < 2:
+            raise T2Error("steps is 1: two stages need at least 2")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Settings:
+        """From ``to_dict``; T2Error for what is no setting."""
+        known = {field.name for field in fields(cls)}
+        for name in values:
+            if name not in known:
+                raise T2Error(f"unknown setting {name!r}: choose from {', '.join(sorted(known))}")
+        return cls(**values)
+
+    def stages(self) -> list[tuple[str, int]]:
+        """Objective and steps of each stage, in order; the objective must have been chosen."""
+        if self.objective == "sft+rl":
+            first = self.steps // 2
+            return [("sft", first), ("rl", self.steps - first)]
+        return [(self.objective, self.steps)]
+
+
+def _typed(field: Any, value: Any) -> Any:
+    """The value as its field's type; whole floats (from a form) are whole numbers."""
+    kind = type(field.default)
+    fits = {
+        bool: isinstance(value, bool),
+        str: isinstance(value, str),
+        float: isinstance(value, int | float) and not isinstance(value, bool),
+        int: isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+        and value == int(value),
+    }[kind]
+    if not fits:
+        what = {bool: "true or false", str: "text", float: "a number", int: "a whole number"}[kind]
+        raise T2Error(f"{field.name} is {value!r}: it must be {what}")
+    return kind(value)
+
+
+def _one_of(known: Mapping[str, str], name: str, value: str) -> None:
+    if value not in known:
+        raise T2Error(f"{name} is {value!r}: choose from {', '.join(known)}")

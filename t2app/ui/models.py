@@ -1,0 +1,228 @@
+"""The model tab: what is loaded and how much memory it takes, and another model in its place.
+
+Layout, wiring and the handlers; loading itself is ``resident``'s. Whoever loads a model does so for
+everybody who has the page open, and the browser that did it then draws the page anew. Not covered:
+what a model needs (``t2app.models``).
+"""
+
+from __future__ import annotations
+
+import html
+from functools import partial
+from typing import Any
+
+import gradio as gr
+import psutil
+import torch
+
+from t2app.config import TINY
+from t2app.engine import Engine
+from t2app.errors import T2Error
+from t2app.models import memory, precision
+from t2app.models.catalogue import CATALOGUE, Listed, listed
+from t2app.models.words import gigabytes
+from t2app.ui.resident import Resident
+
+SECONDS_BETWEEN_LOOKS = 0.5
+QUANTS = {
+    "auto": "Best for this machine",
+    "nf4": "NF4 (4 bit)",
+    "int8": "int8",
+    "none": "Full (16 bit)",
+}
+BUILT_IN = "The built-in model stays ready at all times."
+
+HANDLER: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+AT_ONCE: dict[str, Any] = {**HANDLER, "concurrency_limit": None}
+RELOAD = "() => { window.location.reload(); }"
+
+
+def build(page: gr.Blocks, resident: Resident) -> None:
+    """Put the tab into ``page``, which must be open."""
+    with gr.Row(elem_id="t2-models"):
+        with gr.Column(scale=4, min_width=300, elem_classes="t2-card"):
+            now = gr.HTML(present(resident.engine), elem_id="t2-model-now")
+            unload = gr.Button(
+                "Unload it, back to the built-in model",
+                size="sm",
+                visible=resident.engine.base.name != TINY,
+                elem_id="t2-model-unload",
+            )
+        with gr.Column(scale=6, min_width=300, elem_classes="t2-card"):
+            gr.HTML("<h2>Load another model</h2>")
+            name = gr.Dropdown(
+                choices=choices(resident.engine, "auto"),
+                value=None,
+                label="Model",
+                info="Pick one, or write a Hugging Face id or a folder.",
+                allow_custom_value=True,
+                elem_id="t2-model-name",
+            )
+            quant = gr.Radio(
+                choices=[(words, key) for key, words in QUANTS.items()],
+                value="auto",
+                label="Precision",
+                elem_id="t2-model-quant",
+            )
+            needs = gr.HTML(elem_id="t2-model-needs")
+            load = gr.Button("Load", variant="primary", elem_id="t2-model-load")
+            how_far = gr.HTML(progress(resident), elem_id="t2-model-progress")
+    # Counts the models that this browser brought; with each the page is drawn anew.
+    brought = gr.State(0)
+    clock = gr.Timer(SECONDS_BETWEEN_LOOKS, active=False)
+    shown = [now, unload, load, how_far, clock]
+
+    for field in (name, quant):
+        field.change(resident.bind(needed), [name, quant], needs, **AT_ONCE)
+    quant.change(resident.bind(listing), quant, name, **AT_ONCE)
+    load.click(partial(start, resident), [name, quant], shown, **HANDLER)
+    unload.click(partial(start, resident, TINY, "auto"), None, shown, **HANDLER)
+    clock.tick(partial(look, resident), brought, [*shown, brought], **AT_ONCE)
+    brought.change(None, js=RELOAD, **AT_ONCE)
+    page.load(partial(arrive, resident), None, shown, **AT_ONCE)
+
+
+def choices(engine: Engine, quant: str) -> list[tuple[str, str]]:
+    """The menu: each model with its download and the memory that it needs here."""
+    return [(_choice(engine, entry, quant), entry.name) for entry in CATALOGUE]
+
+
+def _choice(engine: Engine, entry: Listed, quant: str) -> str:
+    kind = precision_here(engine, entry, quant)
+    size = gigabytes(entry.need(kind).total)
+    licence = " · licence on the hub" if entry.gated else ""
+    return f"{entry.title} · {entry.download:.1f} GB to download · {size} of memory{licence}"
+
+
+def listing(engine: Engine, quant: str) -> Any:
+    """The menu for another precision."""
+    return gr.update(choices=choices(engine, quant))
+
+
+def precision_here(engine: Engine, entry: Listed, quant: str) -> str:
+    """The precision that ``quant`` comes to for a listed model on this machine."""
+    place = engine.base.device
+    free = memory.free(place)
+    return precision.choose(entry.name, quant, place, lambda kind: entry.need(kind).total <= free)
+
+
+def start(resident: Resident, name: str | None, quant: str) -> tuple[Any, ...]:
+    """Begin to load a model, or say why not."""
+    try:
+        if not (name or "").strip():
+            raise T2Error("pick a model or write its name first")
+        resident.switch(name.strip(), quant, resident.engine.base.device.type)
+    except T2Error as error:
+        return *_state(resident), note(str(error)), gr.skip()
+    return *_state(resident), progress(resident), gr.Timer(active=True)
+
+
+def look(resident: Resident, brought: int) -> tuple[Any, ...]:
+    """How far it is, twice a second while a model is being loaded."""
+    loading = resident.loading
+    ready = loading is not None and loading.ready
+    clock = gr.skip() if _running(resident) else gr.Timer(active=False)
+    return *_state(resident), progress(resident), clock, brought + 1 if ready else gr.skip()
+
+
+def arrive(resident: Resident) -> tuple[Any, ...]:
+    """What to show when the page is opened, also while a model is being loaded."""
+    return *_state(resident), progress(resident), gr.Timer(active=_running(resident))
+
+
+def _running(resident: Resident) -> bool:
+    return resident.loading is not None and resident.loading.running
+
+
+def _state(resident: Resident) -> tuple[Any, ...]:
+    """What is loaded, and the two buttons."""
+    engine, running = resident.engine, _running(resident)
+    return (
+        present(engine),
+        gr.update(visible=engine.base.name != TINY, interactive=not running),
+        gr.update(interactive=not running),
+    )
+
+
+def present(engine: Engine) -> str:
+    """The model that answers now: facts, what experts cannot adapt, memory."""
+    state = engine.status()
+    facts = {
+        "Model": state["model"],
+        "Precision": state["precision"],
+        "Device": state["device"],
+        "Context": f"{state['context']:,} tokens",
+    }
+    rows = "".join(f"<dt>{k}</dt><dd>{html.escape(str(v))}</dd>" for k, v in facts.items())
+    if engine.base.skipped:
+        rows += f"<dt>Not adapted</dt><dd>{html.escape('; '.join(engine.base.skipped))}</dd>"
+    return f"<h2>In use now</h2><dl class='t2-model-facts'>{rows}</dl>{memory_bar(engine)}"
+
+
+def memory_bar(engine: Engine) -> str:
+    """What the app takes of this device's memory, what others take, what is free."""
+    place = engine.base.device
+    whole, free = memory.total(place), memory.free(place)
+    own = (
+        sum(torch.cuda.memory_reserved(index) for index in memory.gpus(place))
+        if place.type == "cuda"
+        else psutil.Process().memory_info().rss
+    )
+    own = min(own, whole - free) if whole > free else own
+    others = max(0, whole - free - own)
+    label = f"{gigabytes(own)} used by this app, {gigabytes(free)} free of {gigabytes(whole)}"
+    return (
+        f'<div class="t2-memory" role="img" aria-label="Memory: {label}">'
+        f'<i style="width:{own / whole:.1%}"></i><i class="t2-others" '
+        f'style="width:{others / whole:.1%}"></i></div><p class="t2-quiet">Memory: {label}.</p>'
+    )
+
+
+def needed(engine: Engine, name: str | None, quant: str) -> str:
+    """What the chosen model would take here, in words; nothing for one that is not listed."""
+    entry = listed((name or "").strip())
+    if entry is None:
+        text = "What it needs is checked before anything is loaded." if name else BUILT_IN
+        return f'<p class="t2-quiet">{text}</p>'
+    try:
+        kind = precision_here(engine, entry, quant)
+    except T2Error as error:
+        return note(str(error))
+    free = memory.free(engine.base.device)
+    need = entry.need(kind)
+    fits = need.total <= free
+    verdict = "fits" if fits else "does not fit"
+    count = entry.parameters
+    size = f"{count / 1000:.1f} billion" if count >= 1000 else f"{count} million"
+    text = (
+        f"<b>{entry.title}</b>, {size} parameters, {entry.download:.1f} GB to download. In {kind} "
+        f"it takes {gigabytes(need.total)} of memory ({gigabytes(need.weights)} for the weights, "
+        f"{gigabytes(need.factors)} for the factors), which <b>{verdict}</b> into the "
+        f"{gigabytes(free)} that are free."
+    )
+    if entry.gated:
+        text += " Its licence has to be accepted on huggingface.co first."
+    return f'<p class="t2-quiet {"" if fits else "t2-short"}">{text}</p>'
+
+
+def progress(resident: Resident) -> str:
+    """The model that is being loaded, or why it could not be."""
+    loading = resident.loading
+    if loading is None or loading.ready:
+        return ""
+    if loading.error:
+        return note(f"{loading.error}. {resident.engine.base.name} stays.")
+    width = 100 if loading.share is None else 100 * loading.share
+    moving = "" if loading.share is not None else " t2-moving"
+    name, line = html.escape(loading.model), html.escape(loading.line)
+    return (
+        f'<div class="t2-loading{moving}" role="status"><div><i style="width:{width:.1f}%"></i>'
+        f'</div><p class="t2-quiet"><b>{name}</b>: {line}. The present model goes on answering.'
+        "</p></div>"
+    )
+
+
+def note(line: str) -> str:
+    """One line that says what is wrong."""
+    text = html.escape(line[:1].upper() + line[1:])
+    return f'<div class="t2-note" role="alert">{text.rstrip(".")}.</div>'

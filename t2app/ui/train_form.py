@@ -1,0 +1,46 @@
+"""Settings on the page: what each is called, and a ``Settings`` from what the form holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from t2app.errors import T2Error
+from t2app.training.settings import Settings
+
+# The settings that the form shows, in the order in which it gives their values.
+FIELDS = (
+    "objective",
+    "steps",
+    "prompts",
+    "samples",
+    "learning_rate",
+    "kl",
+    "modules",
+    "seed",
+)
+LABELS = {
+    "objective": "Objective",
+    "steps": "Steps",
+    "prompts": "Rows per step",
+    "samples": "Answers per row",
+    "learning_rate": "Learning rate",
+    "kl": "KL weight",
+    "modules": "Matrices",
+    "seed": "Seed",
+    "temperature": "Temperature",
+    "clip": "Gradient clip",
+    "group_baseline": "Group baseline",
+    "validation": "Validation rows",
+    "validate_every": "Validate every",
+}
+
+
+def settings_from(*given: Any) -> Settings:
+    """Settings from the values of ``FIELDS``; T2Error for an empty or impossible one."""
+    values = dict(zip(FIELDS, given, strict=True))
+    for name, value in values.items():
+        if value is None:
+            raise T2Error(
+                f"{LABELS[name]} is empty: write a value, or {getattr(Settings(), name)}, the usual"
+            )
+    return Settings(**values)

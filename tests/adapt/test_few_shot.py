@@ -1,0 +1,271 @@
+"""The search over mixes: what it yields, that a batch scores like one at a time, when it ends."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from t2app.adapt import few_shot, mixes
+from t2app.adapt.few_shot import Settings
+from t2app.adapt.result import Adaptation
+from t2app.errors import T2Error
+from t2app.svf.compare import place
+
+SMALL = Settings(population=8, generations=3, patience=3, first_pass=False)
+
+
+def alone(engine, shots, weights: dict[str, float]) -> float:
+    """Fitness of one candidate, its examples one at a time."""
+    delta = engine.delta(weights)
+    prompts = [engine.prompt_ids(shots.task.messages(p)) for p in shots.shots]
+    said = [
+        engine.generate([p], delta, max_new_tokens=shots.task.max_new_tokens)[0] for p in prompts
+    ]
+    scores = shots.task.score(list(shots.shots), [c.text for c in said])
+    return sum(scores) / len(scores)
+
+
+def test_a_population_in_one_batch_scores_like_one_at_a_time(engine, toy_shots, passes):
+    shots = toy_shots(3)
+    search = few_shot.search(engine, shots, replace(SMALL, generations=1))
+    [only] = list(search)
+    assert passes[0][0] == 8 * 3  # rows of the first forward pass
+    expected = [alone(engine, shots, candidate) for candidate in only.population]
+    assert list(only.fitnesses) == pytest.approx(expected)
+    assert len(set(expected)) > 1
+
+
+def test_likelihood_of_gold_answers_in_one_batch_is_that_of_each(engine, toy_shots):
+    shots = toy_shots(3)
+    settings = replace(SMALL, generations=1, fitness="likelihood")
+    [only] = list(few_shot.search(engine, shots, settings))
+    for candidate, fitness in zip(only.population, only.fitnesses, strict=True):
+        means = []
+        for problem in shots.shots:
+            values, counted = engine.logprobs(
+                [engine.prompt_ids(shots.task.messages(problem))],
+                [engine.answer_ids("the lazy dog")],
+                engine.delta(candidate),
+            )
+            means.append((values.sum() / counted.sum()).item())
+        assert fitness == pytest.approx(sum(means) / 3, abs=1e-4)
+
+
+def test_one_record_a_generation(engine, toy_shots):
+    settings = replace(SMALL, fitness="likelihood", tolerance=0)
+    found = list(few_shot.search(engine, toy_shots(3), settings))
+    assert [g.number for g in found] == [1, 2, 3]
+    assert [g.why for g in found] == [None, None, "all 3 generations are done"]
+    best = [g.best_fitness for g in found]
+    assert best == sorted(best)
+    for g in found:
+        assert g.limit == 3
+        assert len(g.population) == len(g.fitnesses) == 8
+        assert set(g.mean) == set(g.spread) == {"code", "math", "reasoning"}
+        assert all(0 <= w <= 1 for row in g.population for w in row.values())
+        assert all(sum(row.values()) <= 1 + 1e-5 for row in g.population)
+        assert g.best_fitness >= max(g.fitnesses) - 1e-9
+        assert g.to_dict()["weights"] == g.found.weights
+    assert found[-1].seconds >= found[0].seconds > 0
+
+
+def test_the_first_generation_tries_the_base_and_every_expert_alone(engine, toy_shots):
+    first = next(few_shot.search(engine, toy_shots(2), SMALL))
+    third = pytest.approx(1 / 3, abs=1e-5)
+    assert first.population[:5] == (
+        {"code": third, "math": third, "reasoning": third},
+        {"code": 0, "math": 0, "reasoning": 0},
+        {"code": 1, "math": 0, "reasoning": 0},
+        {"code": 0, "math": 1, "reasoning": 0},
+        {"code": 0, "math": 0, "reasoning": 1},
+    )
+
+
+def test_the_same_seed_finds_the_same(engine, toy_shots):
+    one, two = (list(few_shot.search(engine, toy_shots(3), SMALL)) for _ in range(2))
+    assert [g.population for g in one] == [g.population for g in two]
+    assert one[-1].found == two[-1].found
+    other = list(few_shot.search(engine, toy_shots(3), replace(SMALL, seed=1)))
+    assert other[0].population != one[0].population
+
+
+def test_the_mix_that_is_found_is_the_sum_of_its_parts(engine, toy_shots):
+    *_, last = few_shot.search(engine, toy_shots(3), SMALL)
+    found = last.found
+    [row] = found.alpha
+    expected = engine.delta(dict(zip(found.experts, row, strict=True)))
+    expected = torch.zeros(engine.svf.layout.total) if expected is None else expected
+    assert torch.allclose(found.delta, expected, atol=1e-6)
+    assert found.weights == pytest.approx(dict(zip(found.experts, row, strict=True)))
+
+
+def test_free_weights_may_sum_to_more_than_1(engine, toy_shots):
+    settings = replace(SMALL, normalised=False)
+    *_, last = few_shot.search(engine, toy_shots(3), settings)
+    assert max(sum(row.values()) for row in last.population) > 1
+    assert all(0 <= w <= 1 for row in last.population for w in row.values())
+
+
+def test_a_weight_for_each_layer(engine, toy_shots):
+    settings = replace(SMALL, per_layer=True, generations=2)
+    *_, last = few_shot.search(engine, toy_shots(3), settings)
+    found = last.found
+    assert len(found.alpha) == 2
+    deltas = dict(
+        zip(found.experts, engine.deltas(map(engine.library.get, found.experts)), strict=True)
+    )
+    mixed = engine.svf.layout.split(found.delta)
+    for name, vector in mixed.items():
+        row = found.alpha[int(place(name)[0])]
+        parts = [
+            w * engine.svf.layout.split(deltas[e])[name]
+            for e, w in zip(found.experts, row, strict=True)
+        ]
+        assert torch.allclose(vector, sum(parts), atol=1e-6)
+
+
+def test_blocks_cover_the_whole_vector(engine):
+    layout = engine.svf.layout
+    assert few_shot.blocks(layout, per_layer=False) == [slice(0, layout.total)]
+    one, two = few_shot.blocks(layout, per_layer=True)
+    assert (one.start, one.stop, two.stop) == (0, two.start, layout.total)
+
+
+def test_it_ends_when_the_weights_have_settled(engine, toy_shots):
+    settings = replace(SMALL, generations=50, patience=50, tolerance=0.2, fitness="likelihood")
+    *_, last = few_shot.search(engine, toy_shots(2), settings)
+    assert last.why == "the weights have settled"
+    assert last.number < 50
+    assert max(last.spread.values()) < 0.2
+
+
+def test_it_ends_when_nothing_gets_better(engine, toy_shots):
+    settings = replace(SMALL, generations=50, patience=2)
+    found = list(few_shot.search(engine, toy_shots(2, score=lambda p, a: [0.0] * len(a)), settings))
+    assert len(found) == 3
+    assert found[-1].why == "no better mix in the last 2 generations"
+    assert found[-1].found.likelihood is None
+
+
+def test_it_ends_when_every_example_is_right(engine, toy_shots):
+    shots = toy_shots(2, score=lambda p, a: [1.0] * len(a))
+    *_, last = few_shot.search(engine, shots, SMALL)
+    assert (last.number, last.why) == (2, "every example is answered right")
+
+
+def test_ties_go_to_the_answers_that_the_model_finds_likely(engine, toy_shots):
+    shots = toy_shots(2, score=lambda p, a: [1.0] * len(a))
+    [only] = list(few_shot.search(engine, shots, replace(SMALL, generations=1)))
+    assert set(only.fitnesses) == {1.0}
+    prompts = [engine.prompt_ids(shots.task.messages(p)) for p in shots.shots]
+    likely = []
+    for candidate in only.population:
+        done = engine.generate(prompts, engine.delta(candidate), max_new_tokens=6, likelihoods=True)
+        likely.append(sum(c.likelihood for c in done) / 2)
+    assert only.found.likelihood == pytest.approx(max(likely), abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["code", "reasoning", "other"])
+def test_ties_go_first_to_what_the_first_pass_says(engine, toy_shots, monkeypatch, name):
+    labels = ("code", "math", "reasoning", "other")
+    said = Adaptation("prototype", name, {x: float(x == name) for x in labels})
+    monkeypatch.setattr(few_shot.prototype, "choose", lambda *_: said)
+    shots = toy_shots(2, score=lambda p, a: [1.0] * len(a))
+    settings = replace(SMALL, first_pass=True)
+    *_, last = few_shot.search(engine, shots, settings)
+    weights = {**last.found.weights, "other": 1 - sum(last.found.weights.values())}
+    assert max(weights, key=weights.get) == name
+
+
+def test_a_better_mix_wins_whatever_the_first_pass_says(engine, toy_shots, monkeypatch):
+    said = Adaptation("prototype", "other", {"other": 1.0})
+    monkeypatch.setattr(few_shot.prototype, "choose", lambda *_: said)
+    settings = replace(SMALL, first_pass=True)
+    for g in few_shot.search(engine, toy_shots(5), settings):
+        assert g.best_fitness >= max(g.fitnesses)
+
+
+def test_what_was_scored_is_not_scored_again(engine, toy_shots, passes):
+    settings = replace(SMALL, population=4, elite=0.5, generations=2)
+    search = few_shot.search(engine, toy_shots(2), settings, ["math"])
+    next(search)
+    seen = len(passes)
+    second = next(search)
+    new = passes[seen][0]
+    distinct = {tuple(row.items()) for row in second.population}
+    assert new <= 2 * (len(distinct) - 1)  # the best so far takes part again, for nothing
+
+
+def test_closing_the_search_stops_it(engine, toy_shots, passes):
+    search = few_shot.search(engine, toy_shots(2), SMALL)
+    next(search)
+    search.close()
+    seen = len(passes)
+    assert list(search) == []
+    assert len(passes) == seen
+
+
+def test_an_expert_that_is_deleted_during_the_search_does_no_harm(engine, toy_shots):
+    expected = list(few_shot.search(engine, toy_shots(2), SMALL))
+    search = few_shot.search(engine, toy_shots(2), SMALL)
+    first = next(search)
+    engine.library.delete("math")
+    (engine.library.folder / "broken.safetensors").write_bytes(b"no expert")
+    found = [first, *search]
+    assert found[-1].found == expected[-1].found
+    path = mixes.save(engine, "kept", toy_shots(2), found[-1].found, SMALL)
+    assert torch.allclose(engine.delta({"kept": 1.0}), found[-1].found.delta, atol=1e-6)
+    assert path.exists()
+
+
+def test_only_the_experts_that_were_asked_for(engine, toy_shots):
+    first = next(few_shot.search(engine, toy_shots(2), SMALL, ["math", "code"]))
+    assert set(first.mean) == {"math", "code"}
+    with pytest.raises(T2Error, match="unknown expert 'mth': did you mean math"):
+        few_shot.search(engine, toy_shots(2), SMALL, ["mth"])
+
+
+def test_without_experts_there_is_nothing_to_mix(empty_engine, toy_shots):
+    with pytest.raises(T2Error, match=r"no experts to mix.*train or import"):
+        few_shot.search(empty_engine, toy_shots(2))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"population": 3}, "population is 3"),
+        ({"generations": 0}, "generations is 0"),
+        ({"elite": 0}, "elite is 0"),
+        ({"elite": 1.5}, "elite is 1.5"),
+        ({"tolerance": -0.1}, "tolerance is -0.1"),
+        ({"patience": 0}, "patience is 0"),
+        ({"batch": 0}, "batch is 0"),
+        ({"fitness": "luck"}, "unknown fitness 'luck': choose from accuracy, likelihood"),
+    ],
+)
+def test_impossible_settings(wrong, message):
+    with pytest.raises(T2Error, match=message):
+        Settings(**wrong)
+
+
+def test_the_defaults_are_the_papers():
+    assert (Settings().population, Settings().elite, Settings().generations) == (32, 0.2, 100)
+    assert Settings().elites == 6
+
+
+def test_less_at_once_where_memory_runs_out(engine, toy_shots, monkeypatch):
+    whole = list(few_shot.search(engine, toy_shots(2), replace(SMALL, generations=1)))
+    generate, sizes = engine.generate, []
+
+    def short_of_memory(*args, batch_size, **options):
+        sizes.append(batch_size)
+        if batch_size > 100:
+            raise torch.cuda.OutOfMemoryError
+        return generate(*args, batch_size=batch_size, **options)
+
+    monkeypatch.setattr(engine, "generate", short_of_memory)
+    again = list(few_shot.search(engine, toy_shots(2), replace(SMALL, generations=1)))
+    assert sizes == [320, 160, 80]
+    assert again[0].fitnesses == whole[0].fitnesses

@@ -1,0 +1,135 @@
+"""Prototypes: what makes one, what takes part without one, how likeness becomes probabilities."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from t2app import adapt
+from t2app.adapt import prototype
+from t2app.errors import T2Error
+
+QUESTION = "what shall I cook with 3 eggs?"
+COOKING = [f"how do I cook {n} eggs with {n} potatoes?" for n in range(12)]
+SAILING = [f"DEF SAIL(X{n}): RETURN X+{n}" for n in range(12)]
+
+
+def taught(engine, make_expert, name: str, questions: list[str], kept: bool = True):
+    """An expert with examples, and with their prototype unless it is to be computed."""
+    expert = make_expert(name, seed=len(name))
+    header = {**expert.header, "examples": questions}
+    if kept:
+        header["prototype"] = prototype.of(engine, questions)
+    engine.library.add(replace(expert, header=header), overwrite=True)
+
+
+@pytest.fixture
+def two(empty_engine, make_expert):
+    """An engine with an expert of cooking and one of sailing."""
+    taught(empty_engine, make_expert, "cooking", COOKING)
+    taught(empty_engine, make_expert, "sailing", SAILING)
+    return empty_engine
+
+
+def test_a_prototype_is_the_mean_hidden_state(empty_engine):
+    found = prototype.of(empty_engine, COOKING)
+    prompts = [empty_engine.prompt_ids([{"role": "user", "content": q}]) for q in COOKING]
+    expected = torch.stack([empty_engine.embed([p])[0] for p in prompts]).mean(0)
+    assert torch.allclose(prototype._unpack(found), expected, atol=2e-3)
+    assert (found["n"], found["size"]) == (12, expected.numel())
+    with pytest.raises(T2Error, match="at least one question"):
+        prototype.of(empty_engine, [])
+
+
+def test_the_most_alike_is_chosen(two):
+    for question, name in ((QUESTION, "cooking"), ("DEF SAIL(Y): RETURN 1", "sailing")):
+        found = adapt.choose(two, question, "prototype")
+        assert found.label == name
+        assert list(found.probabilities) == ["cooking", "sailing", "other"]
+        assert sum(found.probabilities.values()) == pytest.approx(1)
+        assert found.weights == {k: p for k, p in found.probabilities.items() if k != "other"}
+        assert name in found.why
+
+
+def test_a_new_expert_takes_part_at_once(two, make_expert, passes):
+    adapt.choose(two, QUESTION, "prototype")
+    taught(two, make_expert, "painting", [f"paint {n} red and blue walls" for n in range(9)])
+    found = adapt.choose(two, "paint 5 red and blue walls", "prototype")
+    assert found.label == "painting"
+    two.library.delete("painting")
+    assert "painting" not in adapt.choose(two, QUESTION, "prototype").weights
+    seen = len(passes)
+    adapt.choose(two, QUESTION, "prototype")
+    assert len(passes) == seen + 1  # the question, and nothing else
+
+
+def test_without_a_prototype_the_examples_serve(two, make_expert):
+    kept = adapt.choose(two, QUESTION, "prototype").probabilities
+    taught(two, make_expert, "cooking", COOKING, kept=False)
+    computed = adapt.choose(two, QUESTION, "prototype").probabilities
+    assert computed == pytest.approx(kept, abs=0.02)
+    assert prototype.missing(two) == ()
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        "text",
+        {"mean": "!!", "n": 3},
+        {"mean": "AAAA", "n": 3},
+        {"n": 3},
+        {"mean": "AAA=", "n": 0},
+        [1.0],
+    ],
+)
+def test_a_damaged_prototype_is_computed_again(two, make_expert, damaged):
+    expected = adapt.choose(two, QUESTION, "prototype").label
+    expert = two.library.get("cooking")
+    two.library.add(replace(expert, header={**expert.header, "prototype": damaged}), overwrite=True)
+    assert adapt.choose(two, QUESTION, "prototype").label == expected
+
+
+@pytest.mark.parametrize("kept", [None, "none", [], [3, ""]])
+def test_without_examples_an_expert_is_named_and_left_out(two, make_expert, kept):
+    expert = make_expert("silent")
+    two.library.add(replace(expert, header={**expert.header, "examples": kept}))
+    found = adapt.choose(two, QUESTION, "prototype")
+    assert "left out: silent" in found.why
+    assert "silent" not in found.weights
+    assert prototype.missing(two) == ("silent",)
+
+
+def test_without_experts_everything_is_other(empty_engine):
+    found = adapt.choose(empty_engine, QUESTION, "prototype")
+    assert found.probabilities == {"other": 1.0}
+    assert found.weights == {}
+
+
+def test_what_was_computed_is_kept_on_disk(two, monkeypatch):
+    expected = adapt.choose(two, QUESTION, "prototype").probabilities
+    prototype._cache.clear()
+    monkeypatch.setattr(prototype, "_make", None)
+    assert adapt.choose(two, QUESTION, "prototype").probabilities == pytest.approx(expected)
+
+
+def test_a_cache_that_cannot_be_written_does_no_harm(two, monkeypatch, tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    monkeypatch.setenv("T2APP_CACHE", str(blocked))
+    prototype._cache.clear()
+    assert adapt.choose(two, QUESTION, "prototype").label == "cooking"
+
+
+def test_examples_told_apart_with_ease_do_not_make_certain_of_everything(two):
+    adapt.choose(two, QUESTION, "prototype")
+    scale = prototype._known(two).scale
+    assert prototype.SCALES[0] <= scale < prototype.SCALES[-1]
+
+
+def test_classes_that_cannot_be_told_apart_get_like_shares(empty_engine, make_expert):
+    taught(empty_engine, make_expert, "one", COOKING)
+    taught(empty_engine, make_expert, "two", COOKING[::-1])
+    found = adapt.choose(empty_engine, QUESTION, "prototype").probabilities
+    assert found["one"] == pytest.approx(found["two"], rel=0.05)

@@ -1,0 +1,125 @@
+"""``adapt``, and ``ask`` and ``train`` with what it leaves behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+QUICK = ("--population", "6", "--generations", "2", "--reward", "exact")
+ROWS = [(f"the fox has {n} dogs", "the dog") for n in range(14)]
+
+
+@pytest.fixture
+def shots(tmp_path: Path) -> str:
+    return written(tmp_path, ROWS[:4])
+
+
+def written(folder: Path, rows: list[tuple[str, str]]) -> str:
+    file = folder / "shots.csv"
+    file.write_text("question,answer\n" + "".join(f"{q},{a}\n" for q, a in rows))
+    return str(file)
+
+
+def test_adapt_as_json(cli, shots):
+    done = cli("adapt", shots, *QUICK, "--json")
+    assert done.code == 0
+    found = done.json
+    assert set(found) == {
+        "weights",
+        "alpha",
+        "before",
+        "after",
+        "rest",
+        "generations",
+        "why",
+        "seconds",
+        "path",
+    }
+    assert set(found["weights"]) == {"code", "math", "reasoning"}
+    assert found["before"]["n"] == found["after"]["n"] == 4
+    assert found["rest"] is found["path"] is None
+    assert [g["generation"] for g in found["generations"]] == [1, 2]
+    assert set(found["generations"][0]) == {
+        "generation",
+        "mean",
+        "spread",
+        "fitness",
+        "weights",
+        "seconds",
+    }
+    assert "generation 1:" in done.err
+
+
+def test_a_found_mix_is_kept_and_answers(cli, shots, engine):
+    done = cli("adapt", shots, *QUICK, "--name", "foxes", "--experts", "math,code")
+    assert done.code == 0
+    assert done.out.startswith("mix: ")
+    assert done.out.rstrip().endswith("foxes.safetensors")
+    header = engine.library.get("foxes").header
+    assert header["mix"]["experts"] == ["math", "code"]
+    for options in (("--mix", "foxes"), ("--strategy", "few-shot")):
+        answer = cli("ask", "the fox", *options, "--max-new-tokens", "4", "--json").json
+        assert answer["weights"] == {"foxes": 1.0}
+        assert answer["strategy"] == "few-shot"
+    again = cli("adapt", shots, *QUICK, "--name", "foxes")
+    assert again.code == 2
+    assert "'foxes' exists already" in again.err
+    assert cli("adapt", shots, *QUICK, "--name", "foxes", "--overwrite").code == 0
+
+
+def test_other_rows_measure_the_result(cli, tmp_path):
+    done = cli("adapt", written(tmp_path, ROWS), *QUICK, "--shots", "3", "--json")
+    assert done.json["after"]["n"] == 3
+    assert done.json["rest"]["after"]["n"] == 11
+    assert "3 rows are searched on; the other 11 measure the result." in done.err
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "message"),
+    [
+        (ROWS[:1], (), "one example only"),
+        ([(ROWS[0][0], "a"), (ROWS[0][0], "b")], (), "conflicting answers"),
+        (ROWS[:3], ("--reward", "numeric"), "no number in 'the dog'"),
+        (ROWS[:3], ("--population", "2"), "population is 2"),
+        (ROWS[:3], ("--experts", "maths"), "did you mean math"),
+        (ROWS[:3], ("--name", "No Name"), "not a name"),
+        (ROWS[:3], ("--name", "math"), "'math' exists already"),
+        (ROWS[:3], ("--shots", "1"), "1 examples to search on are too few"),
+        (ROWS[:3], ("--columns", "question=nothing"), "nothing"),
+    ],
+)
+def test_what_adapt_refuses(cli, tmp_path, rows, options, message):
+    done = cli("adapt", written(tmp_path, rows), *options)
+    assert done.code == 2
+    assert done.out == ""
+    assert message in done.err.splitlines()[-1]
+
+
+def test_a_file_that_is_not_there(cli):
+    done = cli("adapt", "/nowhere/shots.csv")
+    assert done.code == 2
+    assert "/nowhere/shots.csv" in done.err
+
+
+def test_ask_refuses_two_mixes_at_once(cli):
+    for options in (("--weights", "math=1"), ("--strategy", "prompt")):
+        done = cli("ask", "hi", "--mix", "foxes", *options)
+        assert done.code == 2
+        assert "--mix" in done.err
+
+
+def test_the_classifier_is_trained_on_the_experts_there_are(cli, engine, make_expert):
+    engine.ends = set(range(0, 300, 4))
+    expert = make_expert("cooking", seed=9)
+    expert.header["examples"] = [f"how do I cook {n} eggs?" for n in range(40)]
+    engine.library.add(expert)
+    small = ("--steps", "1", "--prompts", "2", "--samples", "2", "--validation", "2")
+    done = cli(
+        "train", "--task", "dispatch", "--overwrite", "--objective", "rl", *small, "--test", "2"
+    )
+    assert done.code == 0
+    header = engine.library.get("dispatch").header
+    assert header["reading"]["labels"] == ["code", "cooking", "math", "reasoning", "other"]
+    assert len(header["examples"]) == 64
+    assert header["prototype"]["n"] == 64

@@ -1,0 +1,121 @@
+"""``train``: Ctrl-C keeps the best or ends at once, the bar on a terminal, what is resumed."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+
+import pytest
+
+from t2app.cli import train_command
+from t2app.training import experts, runs
+
+SMALL = (
+    "train --task math --name mine --objective rl --steps 6 --prompts 2 --samples 2 --validation 2 "
+    "--validate-every 1 --test 3"
+).split()
+
+
+@pytest.fixture
+def ending(engine):
+    """An engine in which one token of four ends an answer."""
+    engine.ends = set(range(0, 300, 4))
+    return engine
+
+
+@pytest.fixture
+def press(monkeypatch):
+    """``press(step, times)``: Ctrl-C in that step."""
+    before = signal.getsignal(signal.SIGINT)
+    # A process that was started in the background ignores the signal.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    real = train_command._Bar.show
+
+    def at(step: int, times: int = 1) -> None:
+        def show(self, status, progress):
+            real(self, status, progress)
+            if progress and progress.step == step:
+                for _ in range(times):
+                    os.kill(os.getpid(), signal.SIGINT)
+
+        monkeypatch.setattr(train_command._Bar, "show", show)
+
+    yield at
+    signal.signal(signal.SIGINT, before)
+
+
+def last_run(engine):
+    return runs.all_runs(engine.base.base)[0]
+
+
+def test_ctrl_c_finishes_the_step_and_keeps_the_best(cli, ending, press, monkeypatch):
+    real = experts.loop.settle
+    monkeypatch.setattr(experts.loop, "settle", lambda *a: real(*a) + 0.1)  # better than the base
+    press(3)
+    done = cli(*SMALL, "--json")
+    assert done.code == 0, done.err
+    assert done.json["stopped"]
+    assert "mine" in ending.library.experts()
+    assert [entry["step"] for entry in last_run(ending).curve()][-1] == 3
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_with_nothing_to_keep_says_so_and_how_to_go_on(cli, ending, press):
+    press(0)
+    done = cli(*SMALL)
+    run = last_run(ending).folder.name
+    assert (done.code, done.out) == (2, "")
+    assert done.err.splitlines()[-1] == (
+        "t2app: stopped before anything was better than the base: nothing was kept; "
+        f"--resume {run} continues"
+    )
+    press(99)
+    assert cli("train", "--resume").code == 0
+    assert "mine" in ending.library.experts()
+
+
+def test_ctrl_c_twice_ends_at_once_and_can_be_resumed(cli, ending, press):
+    press(2, times=2)
+    assert cli(*SMALL).code == 130
+    assert last_run(ending).status().state == "interrupted"
+    assert "mine" not in ending.library.experts()
+    press(99)
+    done = cli("train", "--resume", "mine", "--json")
+    assert done.code == 0, done.err
+    assert "step 3/6" in done.err
+    assert "step 1/6" not in done.err
+
+
+def test_the_bar_on_a_terminal(cli, ending, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    assert cli(*SMALL, "--overwrite").code == 0
+    shown = screen.getvalue()
+    assert "\n" not in shown
+    lines = shown.split("\r\x1b[K")
+    assert any("██ training, step 6/6" in line and "best" in line for line in lines)
+    assert any("measuring the base, 3/3" in line for line in lines)
+    assert lines[-1] == "", "the bar is taken away at the end"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--resume"], "there is no unfinished run for small"),
+        (["--resume", "nobody"], "there is no unfinished run of 'nobody'"),
+        (["--task", "math", "--objective", "magic"], "invalid choice: 'magic'"),
+        (["--task", "math", "--modules", "none"], "invalid choice: 'none'"),
+        (["--task", "math", "--objective", "sft", "--kl", "0.1"], "kl is 0.1: next-token"),
+    ],
+)
+def test_mistakes(cli, arguments, message):
+    done = cli("train", *arguments)
+    assert done.code == 2
+    assert message in done.err
+    assert done.err.count("\n") == 1

@@ -1,0 +1,173 @@
+"""Models from the hub, over HTTP, from a small server that answers as the hub does."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from t2app import config
+
+COMMIT = "0a1b2c3d4e5f60718293a4b5c6d7e8f901234567"
+# Run in a process of its own: where the hub is, its client reads once, when it is imported.
+SCRIPT = """
+import json, shutil, sys
+from t2app import models
+from t2app.errors import T2Error
+from t2app.models import source
+
+said = []
+for name in json.loads(sys.argv[1]):
+    if name == "full disk":
+        usage = shutil.disk_usage(".")._replace(free=1000)
+        source.shutil.disk_usage = lambda path: usage
+        continue
+    reports = []
+    try:
+        base = models.load(name, "none", "cpu", lambda *report: reports.append(report))
+        said.append({"base": base.base, "name": base.name, "reports": reports})
+    except T2Error as error:
+        said.append({"error": str(error)})
+print(json.dumps(said))
+"""
+
+
+class Hub(http.server.BaseHTTPRequestHandler):
+    """Repositories are folders below ``root``; one named gated-... wants a licence."""
+
+    root: Path
+    asked: list[str]
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        self.asked.append(f"{self.command} {self.path}")
+        path = self.path.split("?")[0]
+        api = path.startswith("/api/models/")
+        parts = path.removeprefix("/api/models/").strip("/").split("/")
+        folder = self.root / parts[1] if len(parts) > 1 else self.root / "none"
+        if not folder.is_dir():
+            return self._refuse(404, "RepoNotFound")
+        if api and parts[2] == "revision":
+            return self._send({"id": "/".join(parts[:2]), "sha": COMMIT, "siblings": []})
+        if api and parts[2] == "tree":
+            return self._send([self._entry(file) for file in sorted(folder.iterdir())])
+        if parts[1].startswith("gated"):
+            return self._refuse(403, "GatedRepo")
+        return self._file(folder / parts[-1])
+
+    def _entry(self, file: Path) -> dict:
+        return {"type": "file", "path": file.name, "size": file.stat().st_size, "oid": file.name}
+
+    def _file(self, file: Path) -> None:
+        if not file.is_file():
+            return self._refuse(404, "EntryNotFound")
+        data = file.read_bytes()
+        self._send(data, {"ETag": f'"{file.name}"', "X-Repo-Commit": COMMIT})
+
+    def _refuse(self, status: int, code: str) -> None:
+        self._send({"error": code}, {"X-Error-Code": code}, status)
+
+    def _send(self, content: object, headers: dict | None = None, status: int = 200) -> None:
+        data = content if isinstance(content, bytes) else json.dumps(content).encode()
+        self.send_response(status)
+        for key, value in {**(headers or {}), "Content-Length": str(len(data))}.items():
+            self.send_header(key, value)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(data)
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[type[Hub]]:
+    kind = type("Hub", (Hub,), {"root": tmp_path / "hub", "asked": []})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), kind)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    kind.url = f"http://127.0.0.1:{server.server_port}"
+    yield kind
+    server.shutdown()
+
+
+def load(tmp_path: Path, url: str, *names: str, **environment: str) -> list[dict]:
+    """What ``models.load`` said to each name."""
+    settings = {
+        "HF_ENDPOINT": url,
+        "HF_HOME": str(tmp_path / "home"),
+        "HF_HUB_OFFLINE": "0",
+        "HF_HUB_DISABLE_XET": "1",
+        "NO_PROXY": "127.0.0.1",
+        **environment,
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, json.dumps(names)],
+        cwd=config.ROOT,
+        env={**os.environ, **settings},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout.splitlines()[-1])
+    assert all("\n" not in one.get("error", "") for one in said)
+    return said
+
+
+def put(checkpoint: Path, folder: Path, without: str = "nothing") -> None:
+    folder.mkdir(parents=True)
+    for file in checkpoint.iterdir():
+        if file.name != without:
+            (folder / file.name).write_bytes(file.read_bytes())
+
+
+def test_from_the_hub(checkpoint, hub, tmp_path):
+    put(checkpoint, hub.root / "small")
+    put(checkpoint, hub.root / "gated-small")
+    put(checkpoint, hub.root / "pickled", "model.safetensors")
+    (hub.root / "pickled" / "pytorch_model.bin").write_bytes(b"pickle")
+    put(checkpoint, hub.root / "no-template", "chat_template.jinja")
+    put(checkpoint, hub.root / "large")
+
+    good, gone, gated, pickled, base, full = load(
+        tmp_path,
+        hub.url,
+        "org/small",
+        "org/gone",
+        "org/gated-small",
+        "org/pickled",
+        "org/no-template",
+        "full disk",
+        "org/large",
+    )
+    assert (good["name"], good["base"]) == ("org/small", f"org/small@{COMMIT}")
+    size = (checkpoint / "model.safetensors").stat().st_size
+    assert ["downloading", 0, size] in good["reports"]
+    assert "no model 'org/gone' on the Hugging Face hub: check the spelling" in gone["error"]
+    assert "is gated: accept its licence" in gated["error"]
+    assert "no safetensors weights: pickled ones can run code" in pickled["error"]
+    assert "pytorch_model.bin" not in " ".join(hub.asked)
+    assert "has no chat template" in base["error"]
+    assert "needs 0.3 MB of disk for its download" in full["error"]
+    # What cannot be used is refused before its weights are fetched.
+    fetched = [path for path in hub.asked if path.startswith("GET") and "safetensors" in path]
+    assert [path.split("/")[2] for path in fetched] == ["small"]
+
+    # Without a network what was downloaded still loads, and the rest is one clear line.
+    nowhere = "http://127.0.0.1:9"
+    again, other = load(tmp_path, nowhere, "org/small", "org/never")
+    assert again["base"] == good["base"]
+    assert not any(stage == "downloading" for stage, *_ in again["reports"])
+    assert "cannot be reached" in other["error"]
+    assert "check the connection, or give a folder" in other["error"]
+    (offline,) = load(tmp_path, hub.url, "org/never", HF_HUB_OFFLINE="1")
+    assert "unset HF_HUB_OFFLINE, or give a folder" in offline["error"]
