@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 from transformers import BitsAndBytesConfig, PreTrainedModel
 
@@ -86,10 +87,10 @@ def weight_bytes(precision: str) -> float:
 
 @lru_cache(maxsize=1)
 def fastest_on_cpu() -> str:
-    """bfloat16, unless this processor is clearly faster in float32: measured in some 0.1 s.
+    """bfloat16, unless this processor is clearly faster in float32: measured in some 0.2 s.
 
-    Half the bytes win while tokens are decoded one by one, except where the processor has no
-    instructions for bfloat16 and emulates them.
+    Half the bytes win while tokens are decoded one by one, but a processor without instructions for
+    bfloat16 may take 100 times as long to read a prompt in it.
     """
     threads = torch.get_num_threads()
     # On one thread, and the shortest of many: other work on this machine must not decide.
@@ -102,10 +103,16 @@ def fastest_on_cpu() -> str:
 
 
 def _seconds(dtype: torch.dtype) -> float:
-    """Time of a product as in decoding one token."""
-    x, weight = torch.ones(1, 2048, dtype=dtype), torch.ones(2048, 2048, dtype=dtype)
+    """Time of the products of one layer for a short request: a prompt, then one token at a time."""
+    weight = torch.ones(1024, 1024, dtype=dtype)
+    prompt, answer = 64, 64
+    return _product(prompt, weight, 2) + answer * _product(1, weight, 30)
+
+
+def _product(rows: int, weight: Tensor, repeats: int) -> float:
+    x = torch.ones(rows, weight.shape[1], dtype=weight.dtype)
     times = []
-    for _ in range(30):
+    for _ in range(repeats):
         began = time.perf_counter()
         functional.linear(x, weight)
         times.append(time.perf_counter() - began)

@@ -55,17 +55,20 @@ SHAPES: dict[str, PreTrainedConfig] = {
 
 
 def engine(shape: str, device: str = "auto", progress: Progress | None = None) -> Engine:
-    """An engine on a random bfloat16 model of this shape, with random experts of every kind.
+    """An engine on a random model of this shape, with random experts of every kind.
 
+    In bfloat16, or on a CPU in what it computes fastest, as ``--quant auto`` would load it.
     The built-in model's tokenizer stands in for the missing one: its vocabulary is smaller, so
     texts come out longer. ``T2Error`` for an unknown shape.
     """
     if shape not in SHAPES:
         raise T2Error(f"unknown shape {shape!r}: choose from tiny, {', '.join(SHAPES)}")
     place = precision.device_named(device)
+    kind = precision.fastest_on_cpu() if place.type == "cpu" else "bfloat16"
     torch.manual_seed(0)
     with torch.device(place):
-        model = AutoModelForCausalLM.from_config(SHAPES[shape], dtype=torch.bfloat16)
+        dtype = precision.compute_dtype(kind)
+        model = AutoModelForCausalLM.from_config(SHAPES[shape], dtype=dtype)
     model.eval().requires_grad_(False)
     base = BaseModel(
         model=model,
@@ -73,7 +76,7 @@ def engine(shape: str, device: str = "auto", progress: Progress | None = None) -
         name=shape,
         base=f"{shape}@random",
         device=place,
-        precision="bfloat16",
+        precision=kind,
         context=model.config.max_position_embeddings,
         folder=Path(shape),
     )
