@@ -99,7 +99,7 @@ class Engine:
         storage: str = "auto",
     ) -> Engine:
         """Load a base model and its factors; ``report(stage, done, total)`` tells how far it is."""
-        base = models.load(model, quant, device, report)
+        base = models.load(model, quant, device, report, storage)
         engine = cls(base, models.factors(base, report), execution, storage)
         engine.generate([[*base.tokenizer("hello").input_ids]], max_new_tokens=2)  # warm up
         return engine

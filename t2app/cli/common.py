@@ -27,7 +27,8 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         "--factors",
         default="auto",
         choices=("auto", "dense", "int8", "nf4"),
-        help="how the factors are kept (auto: in the model's own precision)",
+        help="how the factors are kept (auto: in the model's own precision, and where a CPU has "
+        "room for copies, them or the weights in the layout that it computes fastest in)",
     )
     add_json(parser)
 

@@ -14,6 +14,7 @@ restore NAME              bring the last deleted expert of that name back
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ ARGUMENTS = {
     "delete": 1,
     "restore": 1,
 }
+
+LONGEST = 240  # characters of a value, for people
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -139,5 +142,17 @@ def _print(values: dict[str, Any], as_json: bool) -> int:
         print_json(values)
     else:
         for key, value in values.items():
-            print(f"{key}: {value}")
+            print(f"{key}: {_brief(value)}")
     return 0
+
+
+def _brief(value: Any) -> str:
+    """A value of the header on one line that can be read; ``--json`` gives all of it."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if len(text) <= LONGEST:
+        return text
+    if isinstance(value, list):
+        return f"{len(value)} of them, the first {_brief(value[0])}"
+    if isinstance(value, dict):
+        return f"{len(value)} of them: {', '.join(map(str, value))}"[:LONGEST] + " …"
+    return text[:LONGEST] + " …"

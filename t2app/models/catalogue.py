@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from t2app.models.memory import Need
+import torch
+
+from t2app.models.memory import Need, factor_bytes
 from t2app.models.precision import compute_dtype, weight_bytes
 
 
@@ -27,11 +29,12 @@ class Listed:
     download: float
     gated: bool = False
 
-    def need(self, precision: str) -> Need:
-        """Bytes it takes in ``precision``, from its counts."""
+    def need(self, precision: str, storage: str, place: torch.device) -> Need:
+        """Bytes it takes in ``precision`` on ``place``, factors kept as ``storage`` says."""
         own = compute_dtype(precision).itemsize
         packed = self.linear * weight_bytes(precision) + (self.parameters - self.linear) * own
-        return Need(int(packed * 1e6), int(self.numbers * own * 1e6))
+        factors = self.numbers * factor_bytes(precision, storage, place)
+        return Need(int(packed * 1e6), int(factors * 1e6))
 
 
 CATALOGUE = (

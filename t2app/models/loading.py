@@ -64,25 +64,26 @@ def load(
     quant: str = "auto",
     device: str = "auto",
     report: Report = lambda *_: None,
+    storage: str = "auto",
 ) -> BaseModel:
     """Load ``"tiny"``, a local folder or a hub id; ``T2Error`` says what is wrong with it.
 
     ``quant``: ``auto`` is NF4 on a GPU; on a CPU the fastest that fits into memory. ``none`` is
     bfloat16, float32 for the built-in model. ``device``: ``auto`` is the GPU if there is one; a
     model that one GPU cannot hold is spread over all of them. ``report(stage, done, total)`` tells
-    how far it is.
+    how far it is. ``storage``: how factors will be kept beside the weights, for their memory.
     """
     place = precision.device_named(device)
     found = source.locate(name)
     config = checkpoint.read_config(found.folder)
     tokenizer = checkpoint.read_tokenizer(found.folder)
     bones = memory.skeleton(config)
-    kind = _precision(found.label, quant, place, bones)
+    kind = _precision(found.label, quant, place, bones, storage)
     found.fetch(report)
     files = checkpoint.weight_files(found.folder)
     checkpoint.read_headers(files)
     report(READING, 0, 0)
-    model = _model(found.folder, config, kind, place, memory.need(bones, kind))
+    model = _model(found.folder, config, kind, place, memory.need(bones, kind, storage, place))
     skipped = kinds_of(unadapted(model))
     if skipped:
         log.warning("%s: experts cannot adapt %s", found.label, "; ".join(skipped))
@@ -150,17 +151,21 @@ def _whole(base: BaseModel) -> PreTrainedModel:
         return base.model
     config = checkpoint.read_config(base.folder)
     cpu = torch.device("cpu")
-    memory.check(base.name, memory.need(memory.skeleton(config), "bfloat16", 0), cpu)
+    memory.check(base.name, memory.need(memory.skeleton(config), "bfloat16", None), cpu)
     return _from_pretrained(base.folder, config, "bfloat16", {"": cpu})
 
 
-def _precision(label: str, quant: str, place: torch.device, bones: PreTrainedModel) -> str:
+def _precision(
+    label: str, quant: str, place: torch.device, bones: PreTrainedModel, storage: str
+) -> str:
     """The precision to load in, which fits; ``T2Error`` if none does."""
+
+    def wanted(kind: str) -> memory.Need:
+        return memory.need(bones, kind, storage, place)
+
     room = memory.free(place)
-    kind = precision.choose(
-        label, quant, place, lambda kind: memory.need(bones, kind).total <= room
-    )
-    memory.check(label, memory.need(bones, kind), place)
+    kind = precision.choose(label, quant, place, lambda kind: wanted(kind).total <= room)
+    memory.check(label, wanted(kind), place)
     if quant == "auto" and label != paths.TINY and (kind == "nf4") != (place.type == "cuda"):
         reason = "its size" if kind == "nf4" else "bitsandbytes, which is not installed"
         log.warning("%s is loaded in %s because of %s", label, kind, reason)

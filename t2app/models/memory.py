@@ -20,9 +20,11 @@ from t2app.errors import T2Error
 from t2app.models.precision import QUANTISED, compute_dtype, weight_bytes
 from t2app.models.words import first_line, gigabytes
 from t2app.svd.modules import adapted_modules, module_shape
+from t2app.svf.basis import bytes_per_number, product_dtype
 
 # What else a model takes: the libraries' own memory, and a short conversation.
 SPARE = 300 * 10**6
+CPU = torch.device("cpu")
 GROUPS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current"))
 
 
@@ -49,10 +51,13 @@ def skeleton(config: PreTrainedConfig) -> PreTrainedModel:
         raise T2Error(f"cannot build {config.model_type}: {first_line(error)}") from error
 
 
-def need(model: PreTrainedModel, precision: str, factor_bytes: float | None = None) -> Need:
-    """What ``model`` (a skeleton will do) needs in ``precision``.
+def need(
+    model: PreTrainedModel, precision: str, storage: str | None = "auto", place: torch.device = CPU
+) -> Need:
+    """What ``model`` (a skeleton will do) needs in ``precision`` on ``place``.
 
-    ``factor_bytes``: for each number of a factor; by default that of the model's own type.
+    ``storage`` says how its factors are kept (see ``svf.basis``), without packed copies, which are
+    made only where there is room; None: no factors.
     """
     own = compute_dtype(precision).itemsize
     weights = float(sum(p.numel() for p in model.parameters()) * own)
@@ -62,7 +67,13 @@ def need(model: PreTrainedModel, precision: str, factor_bytes: float | None = No
         linear = [m for m in model.modules() if isinstance(m, nn.Linear | Conv1D) and m is not head]
         weights -= sum(m.weight.numel() for m in linear) * (own - weight_bytes(precision))
     numbers = sum(min(module_shape(m)) ** 2 for m in adapted_modules(model).values())
-    return Need(int(weights), int(numbers * (own if factor_bytes is None else factor_bytes)))
+    each = 0.0 if storage is None else factor_bytes(precision, storage, place)
+    return Need(int(weights), int(numbers * each))
+
+
+def factor_bytes(precision: str, storage: str, place: torch.device) -> float:
+    """Memory for each number of a factor beside a model in ``precision`` on ``place``."""
+    return bytes_per_number(storage, product_dtype(compute_dtype(precision), place))
 
 
 def free(place: torch.device) -> int:
@@ -107,8 +118,8 @@ def check(label: str, wanted: Need, place: torch.device) -> None:
         raise T2Error(
             f"{label} needs {gigabytes(wanted.total)} ({gigabytes(wanted.weights)} for its "
             f"weights, {gigabytes(wanted.factors)} for its factors) and {where} has "
-            f"{gigabytes(there)} free: unload the model that is loaded, or choose --quant nf4 or a "
-            "smaller model"
+            f"{gigabytes(there)} free: unload the model that is loaded, or choose --quant nf4, "
+            "--factors nf4 or a smaller model"
         )
 
 

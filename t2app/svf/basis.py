@@ -3,9 +3,9 @@
 ``x Q`` and ``h Q^T`` are all that SVF asks of a basis ``Q`` (k, k). Four ways to keep it:
 
 - dense, in any floating-point type;
-- packed, for bfloat16 on a CPU: both directions in the layout that oneDNN computes in, which saves
-  rearranging the matrix at every product (the same numbers, 1.4 to 1.9 times faster, twice the
-  memory);
+- packed, for bfloat16 on a CPU that has it: both directions in the layout that oneDNN computes in,
+  which saves rearranging the matrix at every product (the same numbers, 1.4 to 1.9 times faster,
+  twice the memory);
 - int8, one scale for each singular vector (half the memory of bfloat16);
 - NF4, one scale for each 64 numbers (0.27 of it).
 
@@ -30,6 +30,8 @@ NF4_LEVELS = (
     0.7229568362236023, 1.0,
 )  # fmt: skip
 NF4_BLOCK = 64
+# Numbers in a float32 matrix from which packing pays: 896 x 896 gains, the built-in model's lose.
+PACK_FROM = 2**19
 
 
 class Basis:
@@ -51,7 +53,8 @@ class Basis:
 
     def onto(self, x: Tensor, h: Tensor) -> Tensor:
         """``x + h Q^T``."""
-        return x + self.back(h)
+        rows = torch.addmm(x.flatten(0, -2), h.flatten(0, -2), self.dense_transposed())
+        return rows.view(x.shape)
 
     @property
     def nbytes(self) -> int:
@@ -75,7 +78,11 @@ class _Dense(Basis):
 
 
 class _Packed(Basis):
-    """Both directions in oneDNN's layout; ``can_pack`` says where there is one."""
+    """Both directions in oneDNN's layout; ``can_pack`` says where there is one.
+
+    Not for float32: there the matrix is still in the processor's cache when the second product
+    asks for it, which is worth more than the layout.
+    """
 
     def __init__(self, q: Tensor) -> None:
         self.dtype = q.dtype
@@ -154,7 +161,8 @@ def keep(q: Tensor, storage: str = "auto") -> Basis:
         return _Int8(q)
     if storage == "nf4":
         return _NF4(q)
-    return _Packed(q) if storage == "auto" and can_pack(q) else _Dense(q)
+    packed = storage == "auto" and q.dtype == torch.bfloat16 and can_pack(q)
+    return _Packed(q) if packed else _Dense(q)
 
 
 def rounded(weight: Tensor, storage: str) -> Tensor:
@@ -162,14 +170,38 @@ def rounded(weight: Tensor, storage: str) -> Tensor:
     return keep(weight.t(), storage).dense_transposed()
 
 
+def bytes_per_number(storage: str, dtype: torch.dtype) -> float:
+    """Memory for each number of a basis computed with in ``dtype``, without a packed copy."""
+    return {"int8": 1.0, "nf4": 0.5 + 2 / NF4_BLOCK}.get(storage, dtype.itemsize)
+
+
+def product_dtype(dtype: torch.dtype, place: torch.device) -> torch.dtype:
+    """What bases are computed with for a model in ``dtype`` on ``place``: mostly the same.
+
+    float32 for bfloat16 on a processor without instructions for it, which may take 100 times as
+    long for some products in it.
+    """
+    emulated = dtype == torch.bfloat16 and place.type == "cpu" and not has_bfloat16_products()
+    return torch.float32 if emulated else dtype
+
+
+def has_bfloat16_products() -> bool:
+    """Whether this processor multiplies bfloat16 by itself."""
+    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
 def can_pack(weight: Tensor) -> bool:
-    """Whether oneDNN has a layout of its own for this matrix: bfloat16 on a CPU that has it."""
-    return (
-        weight.device.type == "cpu"
-        and weight.dtype == torch.bfloat16
-        and torch.backends.mkldnn.is_available()
-        and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    )
+    """Whether oneDNN has a layout of its own for this matrix, and a faster product.
+
+    On a CPU, bfloat16 where the processor has it (the same numbers bit for bit), and large matrices
+    in float32 (the same up to rounding: another library, another order of sums).
+    """
+    if weight.device.type != "cpu":
+        return False
+    if weight.dtype == torch.bfloat16:
+        return has_bfloat16_products()
+    large = weight.dtype == torch.float32 and weight.numel() >= PACK_FROM
+    return large and torch.backends.mkldnn.is_available()
 
 
 def pack(weight: Tensor) -> Tensor:

@@ -22,11 +22,13 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 from t2app.errors import T2Error
+from t2app.svd.cache import dense_weight
 from t2app.svd.factor import Factor
 from t2app.svd.modules import adapted_modules, module_shape
-from t2app.svf.basis import Basis, correct, keep
+from t2app.svf.basis import Basis, can_pack, correct, keep, pack, packed_linear, product_dtype
 from t2app.svf.mixing import DeltaLayout
 
 
@@ -35,8 +37,30 @@ class Layer:
 
     def __init__(self, name: str, module: nn.Module, side: Literal["input", "output"]) -> None:
         self.name, self.module, self.side = name, module, side
-        self.plain: Callable[[Tensor], Tensor] = module.forward
+        self.own_forward: Callable[[Tensor], Tensor] = module.forward
         self.basis: Basis
+        self._packed: Tensor | None = None
+
+    def plain(self, x: Tensor) -> Tensor:
+        """``W x + b``, as the layer itself computes it or from its packed copy."""
+        if self._packed is None or torch.is_grad_enabled():
+            return self.own_forward(x)
+        return packed_linear(x, self._packed, self.module.bias)
+
+    @torch.no_grad()
+    def pack(self, room: float) -> int:
+        """Keep a copy of the frozen weight in the CPU's layout, if there is one and it takes no
+        more than ``room`` bytes; the bytes it takes.
+        """
+        # Not a layer that somebody else has taken over already, such as accelerate.
+        usual = type(self.module) in (nn.Linear, Conv1D) and "forward" not in vars(self.module)
+        if not usual or not self.module.weight.is_floating_point():
+            return 0
+        weight = dense_weight(self.module)
+        if weight.nbytes > room or not can_pack(weight):
+            return 0
+        self._packed = pack(weight)
+        return weight.nbytes
 
     def corrected(self, x: Tensor, delta: Tensor) -> Tensor:
         """``W(z) x + b``; shapes as in ``basis.correct``."""
@@ -68,9 +92,10 @@ class SVF:
     """Takes over every adapted layer of ``model``; without a mix in effect nothing is changed.
 
     ``factors`` are those of the original weights, keyed by live module name; ``dtype`` is that of
-    the bases held beside their layers (the model's own by default), ``storage`` how they are kept
-    (see ``basis``); where packing them would take more than ``room`` bytes, ``auto`` leaves them
-    dense. ``T2Error`` if they do not fit.
+    the bases held beside their layers (by default see ``basis.product_dtype``), ``storage`` how
+    they are kept (see ``basis``). ``auto`` spends up to ``room`` bytes on copies in the layout that
+    a CPU computes in, first of the bases, then of the frozen weights. ``T2Error`` if factors do not
+    fit.
     """
 
     def __init__(
@@ -83,7 +108,9 @@ class SVF:
     ) -> None:
         modules = adapted_modules(model)
         _check_factors(modules, factors)
-        self.dtype = dtype or getattr(model, "dtype", torch.float32)
+        places = {module.weight.device for module in modules.values()}
+        self.dtype = dtype or product_dtype(model.dtype, next(iter(places), model.device))
+        self.storage = storage
         self.layout = DeltaLayout({name: factors[name].sigma.numel() for name in modules})
         numbers = sum(size**2 for size in self.layout.sizes.values())
         if storage == "auto" and 2 * numbers * self.dtype.itemsize > room:
@@ -96,8 +123,18 @@ class SVF:
             layer = Layer(name, module, factors[name].side)
             basis = factors[name].basis.to(module.weight.device, self.dtype)
             layer.basis = keep(basis, storage)
-            module.forward = _dispatch(layer, self._active)
             self.layers[name] = layer
+        # Memory that copies of the frozen weights take.
+        self.packed_bytes = self._pack_weights(room - self.nbytes) if self.storage == "auto" else 0
+        for layer in self.layers.values():
+            layer.module.forward = _dispatch(layer, self._active)
+
+    def _pack_weights(self, room: float) -> int:
+        """Copies of the frozen weights in the CPU's layout, as far as they fit."""
+        taken = 0
+        for layer in self.layers.values():
+            taken += layer.pack(room - taken)
+        return taken
 
     @property
     def nbytes(self) -> int:
@@ -151,7 +188,7 @@ class SVF:
         """Give every layer its own forward back and let the bases go."""
         for name, layer in self.layers.items():
             if name in self._own_forward:
-                layer.module.forward = layer.plain
+                layer.module.forward = layer.own_forward
             else:
                 del layer.module.forward
         self.layers.clear()

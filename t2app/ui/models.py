@@ -89,7 +89,7 @@ def choices(engine: Engine, quant: str) -> list[tuple[str, str]]:
 
 def _choice(engine: Engine, entry: Listed, quant: str) -> str:
     kind = precision_here(engine, entry, quant)
-    size = gigabytes(entry.need(kind).total)
+    size = gigabytes(_need(engine, entry, kind).total)
     licence = " · licence on the hub" if entry.gated else ""
     return f"{entry.title} · {entry.download:.1f} GB to download · {size} of memory{licence}"
 
@@ -103,7 +103,14 @@ def precision_here(engine: Engine, entry: Listed, quant: str) -> str:
     """The precision that ``quant`` comes to for a listed model on this machine."""
     place = engine.base.device
     free = memory.free(place)
-    return precision.choose(entry.name, quant, place, lambda kind: entry.need(kind).total <= free)
+    return precision.choose(
+        entry.name, quant, place, lambda kind: _need(engine, entry, kind).total <= free
+    )
+
+
+def _need(engine: Engine, entry: Listed, kind: str) -> memory.Need:
+    """What it would take in the place of the model that is loaded."""
+    return entry.need(kind, engine.svf.storage, engine.base.device)
 
 
 def start(resident: Resident, name: str | None, quant: str) -> tuple[Any, ...]:
@@ -189,7 +196,7 @@ def needed(engine: Engine, name: str | None, quant: str) -> str:
     except T2Error as error:
         return note(str(error))
     free = memory.free(engine.base.device)
-    need = entry.need(kind)
+    need = _need(engine, entry, kind)
     fits = need.total <= free
     verdict = "fits" if fits else "does not fit"
     count = entry.parameters

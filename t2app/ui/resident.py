@@ -93,7 +93,7 @@ class Resident:
         self._reasons.append(reason)
 
     def switch(self, model: str, quant: str = "auto", device: str = "auto") -> None:
-        """Start to load another model; ``loading`` tells how far it is.
+        """Start to load another model, executed as the present one; ``loading`` tells how far.
 
         Raises T2Error, with nothing changed, while something needs the present one.
         """
@@ -127,7 +127,14 @@ class Resident:
 
         outcome: dict[str, Any] = {"ready": True}
         try:
-            engine = self._load(model, quant, device, report=report)
+            engine = self._load(
+                model,
+                quant,
+                device,
+                report=report,
+                execution=self._engine.execution.choice,
+                storage=self._engine.svf.storage,
+            )
             self._refuse()
             self._engine = engine
         except T2Error as error:

@@ -57,6 +57,16 @@ def test_show(cli, engine):
     assert "description: " in cli("experts", "show", "math").out
 
 
+def test_show_cuts_what_is_too_long_for_people(cli, engine, make_expert):
+    expert = make_expert("long")
+    header = {**expert.header, "curve": [{"step": n, "reward": 0.1} for n in range(99)]}
+    engine.library.add(replace(expert, header={**header, "notes": "word " * 500}))
+    lines = cli("experts", "show", "long").out.splitlines()
+    assert max(map(len, lines)) < 400
+    assert any(line.startswith('curve: 99 of them, the first {"step": 0') for line in lines)
+    assert len(cli("experts", "show", "long", "--json").json["curve"]) == 99
+
+
 def test_export_and_import(cli, engine, tmp_path):
     target = tmp_path / "out" / "copy.safetensors"
     found = cli("experts", "export", "math", str(target), "--json").json

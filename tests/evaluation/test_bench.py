@@ -12,6 +12,7 @@ from t2app.errors import T2Error
 from t2app.evaluation import bench
 from t2app.evaluation.bench import accuracy, report, shapes, size, variants
 from t2app.evaluation.bench.clock import interleaved, spread
+from t2app.models import precision
 
 IDS = torch.tensor([[5, 17, 30, 2]])
 
@@ -108,6 +109,18 @@ def test_peak_of_factoring():
     assert 0 < size.factoring_peak(torch.randn(1500, 700)) < 20
 
 
+def test_a_packed_base_is_measured_beside_the_plain_one(monkeypatch):
+    wide = LlamaConfig(
+        vocab_size=1200, hidden_size=512, intermediate_size=1024, num_hidden_layers=1,
+        num_attention_heads=2, num_key_value_heads=1,
+    )  # fmt: skip
+    monkeypatch.setitem(shapes.SHAPES, "wide", wide)
+    monkeypatch.setattr(precision, "fastest_on_cpu", lambda: "float32")
+    found = bench.run(shapes.engine("wide", "cpu"), rounds=1, tokens=2)
+    assert found["decode_1"]["base, packed"]["seconds"] > 0
+    assert found["megabytes"]["packed copy of the weights"] == pytest.approx(6.3, abs=0.05)
+
+
 def test_shape(monkeypatch):
     small = LlamaConfig(
         vocab_size=1200, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
@@ -119,7 +132,7 @@ def test_shape(monkeypatch):
     assert steps[-1] == (7, 7)
     assert len(engine.svf.layers) == 14
     assert set(engine.library.experts()) == {"code", "dispatch", "math", "reasoning"}
-    assert engine.base.precision == "bfloat16"
+    assert engine.base.precision == precision.fastest_on_cpu()
     found = bench.run(engine, rounds=1, tokens=2)
     assert found["about"]["model"] == "small"
     with pytest.raises(T2Error, match="choose from tiny, qwen"):

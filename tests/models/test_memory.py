@@ -10,6 +10,7 @@ from t2app.models import checkpoint as files
 from t2app.models import memory
 from t2app.models.memory import SPARE, Need
 from t2app.svd.modules import adapted_modules
+from t2app.svf.hooks import SVF
 
 
 def taken(model: torch.nn.Module) -> int:
@@ -28,12 +29,18 @@ def test_the_estimate_is_what_the_model_takes(checkpoint, quant):
     if quant != "none":
         pytest.importorskip("bitsandbytes")
     base = models.load(str(checkpoint), quant, "cpu")
-    need = memory.need(memory.skeleton(files.read_config(checkpoint)), base.precision)
+    bones = memory.skeleton(files.read_config(checkpoint))
+    need = memory.need(bones, base.precision)
     # int8 keeps a scale for each row as well, which is much for rows this short.
     assert need.weights == pytest.approx(taken(base.model), rel=0.02 if quant != "int8" else 0.1)
-    factors = models.factors(base)
-    assert need.factors == sum(factor.basis.nbytes for factor in factors.values())
     assert need.total == need.weights + need.factors + SPARE
+    factors = models.factors(base)
+    for storage in ("dense", "int8", "nf4"):
+        svf = SVF(base.model, factors, storage=storage)
+        # Scales are much for vectors this short.
+        expected = memory.need(bones, base.precision, storage).factors
+        assert expected == pytest.approx(svf.nbytes, rel=0 if storage == "dense" else 0.15)
+        svf.remove()
 
 
 def test_llama_3_8b_in_nf4_with_nf4_factors_takes_less_than_half_of_bfloat16():
@@ -42,11 +49,11 @@ def test_llama_3_8b_in_nf4_with_nf4_factors_takes_less_than_half_of_bfloat16():
     shape = {"hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32}
     heads = {"num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 128256}
     model = memory.skeleton(LlamaConfig(**shape, **heads))
-    plain = memory.need(model, "bfloat16", 0).weights
+    plain = memory.need(model, "bfloat16", None).weights
     share = {
         kind: (need.weights + need.factors) / plain
-        for kind, size in {"bfloat16": 2, "int8": 1, "nf4": 0.53}.items()
-        for need in [memory.need(model, "nf4", size)]
+        for kind, storage in {"bfloat16": "dense", "int8": "int8", "nf4": "nf4"}.items()
+        for need in [memory.need(model, "nf4", storage, torch.device("cuda"))]
     }
     assert plain == pytest.approx(16.06e9, rel=1e-3)
     assert share["nf4"] < 0.5
@@ -67,8 +74,6 @@ def test_weights_leave_room_for_the_factors_beside_them():
 def test_a_model_spread_by_a_device_map_adapts_in_place(checkpoint):
     """Through accelerate's own hooks, as on several GPUs; here every part is on the CPU."""
     from accelerate import dispatch_model
-
-    from t2app.svf.hooks import SVF
 
     base = models.load(str(checkpoint), "none", "cpu")
     svf = SVF(base.model, models.factors(base))

@@ -7,7 +7,16 @@ import torch
 
 from t2app.errors import T2Error
 from t2app.svd.factor import factor
-from t2app.svf.basis import STORAGES, can_pack, correct, keep
+from t2app.svf import basis as module
+from t2app.svf.basis import (
+    STORAGES,
+    can_pack,
+    correct,
+    keep,
+    pack,
+    packed_linear,
+    product_dtype,
+)
 
 # Relative error of ``x Q`` against exact arithmetic that each way to keep Q may have.
 ALLOWED = {
@@ -84,6 +93,39 @@ def test_packed_products_are_those_of_the_plain_matrix_bit_for_bit():
         x = torch.randn(rows, 96).bfloat16()
         with torch.no_grad():
             assert torch.equal(packed.into(x), dense.into(x))
+
+
+def test_large_float32_matrices_are_packed_and_give_the_same_products():
+    generator = torch.Generator().manual_seed(4)
+    weight = torch.randn(1024, 512, generator=generator)
+    assert can_pack(weight)
+    assert not can_pack(weight[:1023])
+    packed = pack(weight)
+    assert torch.equal(packed.to_dense(), weight)
+    bias = torch.randn(1024, generator=generator)
+    for rows in ((1,), (2, 3), (200,)):
+        x = torch.randn(*rows, 512, generator=generator)
+        expected = torch.nn.functional.linear(x, weight, bias)
+        actual = packed_linear(x, packed, bias)
+        torch.testing.assert_close(actual, expected, atol=1e-4, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("own", "place", "expected"),
+    [
+        (torch.float32, "cpu", torch.float32),
+        (torch.bfloat16, "cuda", torch.bfloat16),
+        (torch.bfloat16, "cpu", torch.float32),
+    ],
+)
+def test_emulated_bfloat16_is_avoided(monkeypatch, own, place, expected):
+    monkeypatch.setattr(module, "has_bfloat16_products", lambda: False)
+    assert product_dtype(own, torch.device(place)) == expected
+
+
+def test_the_processors_own_bfloat16_is_used(monkeypatch):
+    monkeypatch.setattr(module, "has_bfloat16_products", lambda: True)
+    assert product_dtype(torch.bfloat16, torch.device("cpu")) == torch.bfloat16
 
 
 @pytest.mark.parametrize("storage", STORAGES)

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import pytest
 import torch
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from t2app.errors import T2Error
 from t2app.svd.factor import Factor, factor
@@ -311,6 +312,73 @@ def test_bases_are_packed_only_where_there_is_room(make_model):
     dense = SVF(model, found, storage="dense").nbytes
     assert SVF(model, found, room=2 * dense - 1).nbytes == dense
     assert SVF(model, found, room=2 * dense).nbytes == SVF(model, found).nbytes
+
+
+# -- frozen weights in the CPU's own layout --------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def large():
+    """A model whose MLP is large enough to be packed, and its factors."""
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=64,
+        hidden_size=512,
+        intermediate_size=1024,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        attention_bias=True,
+        mlp_bias=True,
+    )
+    model = LlamaForCausalLM(config).eval().requires_grad_(False)
+    return model, factors_of(model)
+
+
+def test_packed_weights_answer_as_the_layers_do(large, ids):
+    model, found = large
+    ids = ids % 64
+    base = logits(model, ids)
+    svf = SVF(model, found)
+    delta = random_delta(svf)
+    try:
+        assert svf.packed_bytes == 3 * 4 * 512 * 1024
+        torch.testing.assert_close(logits(model, ids), base, atol=1e-5, rtol=1e-4)
+        packed = logits(model, ids)
+        with svf.using(torch.zeros(svf.layout.total)):
+            assert torch.equal(logits(model, ids), packed)
+        expected = logits(rebuilt(model, svf, delta), ids)
+        with svf.using(delta):
+            torch.testing.assert_close(logits(model, ids), expected, atol=1e-4, rtol=1e-4)
+    finally:
+        svf.remove()
+    assert torch.equal(logits(model, ids), base)
+
+
+def test_packed_weights_pass_gradients_on(large, ids):
+    model, found = large
+    ids = ids % 64
+    grads = []
+    for storage in ("auto", "dense"):
+        svf = SVF(model, found, storage=storage)
+        delta = random_delta(svf).requires_grad_()
+        with svf.using(delta):
+            model(ids).logits.square().mean().backward()
+        grads.append(delta.grad)
+        svf.remove()
+    assert torch.equal(*grads)
+
+
+def test_weights_are_packed_only_where_there_is_room(large):
+    model, found = large
+    one = 4 * 512 * 1024
+    for room, packed in ((0, 0), (one - 1, 0), (2 * one, 2 * one)):
+        dense = SVF(model, found, storage="dense")
+        bases = dense.nbytes
+        dense.remove()
+        svf = SVF(model, found, room=bases + room)
+        assert svf.packed_bytes == packed
+        svf.remove()
 
 
 @pytest.mark.parametrize("change", ["missing", "side", "size"])

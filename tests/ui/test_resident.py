@@ -22,7 +22,11 @@ from t2app.ui.resident import Resident
 
 
 def named(name: str) -> SimpleNamespace:
-    return SimpleNamespace(base=SimpleNamespace(name=name))
+    return SimpleNamespace(
+        base=SimpleNamespace(name=name),
+        execution=SimpleNamespace(choice="factored"),
+        svf=SimpleNamespace(storage="int8"),
+    )
 
 
 class Loader:
@@ -31,10 +35,12 @@ class Loader:
     def __init__(self, outcome: object = None) -> None:
         self.outcome = outcome
         self.asked: list[tuple[str, str, str]] = []
+        self.options: dict[str, str] = {}
         self.reported, self.go = threading.Event(), threading.Event()
 
-    def __call__(self, model, quant, device, report):
+    def __call__(self, model, quant, device, report, **options):
         self.asked.append((model, quant, device))
+        self.options = options
         report("factoring", 3, 12)
         self.reported.set()
         assert self.go.wait(10)
@@ -63,6 +69,7 @@ def test_the_old_model_answers_until_the_new_one_is_ready() -> None:
     assert resident.engine.base.name == "new"
     assert resident.loading.ready
     assert loader.asked == [("new", "nf4", "cpu")]
+    assert loader.options == {"execution": "factored", "storage": "int8"}
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """Speed, memory and accuracy of every way to run a mix, in one process on the same weights.
 
-Plain base, factored, merged, unmerged LoRA (PEFT), and the reference's way, which rebuilds every
-weight from U, S and V. All of them take turns, so that the ratios hold on a busy machine too.
-Not covered: quality of answers (``grid``).
+Plain base, packed base, factored, merged, unmerged LoRA (PEFT), and the reference's way, which
+rebuilds every weight from U, S and V. All of them take turns, so that the ratios hold on a busy
+machine too. Not covered: quality of answers (``grid``).
 """
 
 from __future__ import annotations
@@ -80,9 +80,15 @@ def run(
 
 
 def _ways(engine: Engine, delta: Tensor) -> dict[str, Variant]:
-    """What takes turns. The reference's way decodes as the base does, with rebuilt weights."""
+    """What takes turns. The reference's way decodes as the base does, with rebuilt weights.
+
+    ``base`` is the model as ``transformers`` runs it; ``base, packed`` as the app does, where that
+    is something else.
+    """
+    packed = {"base, packed": variants.adapted(engine, None)} if engine.svf.packed_bytes else {}
     ways = {
         "base": variants.plain(engine),
+        **packed,
         "factored": variants.factored(engine, delta),
         "merged": variants.merged(engine, delta),
     }

@@ -67,6 +67,7 @@ def _ways(found: Found) -> str:
         f"prefill, {found['prefill']['tokens']} tokens": "prefill",
     }
     beside = {
+        "base, packed": found["megabytes"]["packed copy of the weights"],
         "factored": found["megabytes"]["factored: factors"],
         "merged": found["megabytes"]["merged: one mix"],
         "LoRA r=16": found["megabytes"]["LoRA r=16"],

@@ -13,7 +13,6 @@ from t2app.evaluation.bench.shapes import SHAPES
 from t2app.models import memory
 from t2app.svd.factor import factor
 from t2app.svd.modules import module_shape
-from t2app.svf.basis import keep
 from t2app.svf.merged import merged_bytes
 
 LARGE = "llama-3-8b"
@@ -31,6 +30,7 @@ def loaded(engine: Engine) -> dict[str, float]:
     found = {
         "weights": weights,
         "factored: factors": engine.svf.nbytes,
+        "packed copy of the weights": engine.svf.packed_bytes,
         "merged: one mix": merged_bytes(engine.svf, everything),
         "LoRA r=16": sum(16 * (m + n) for m, n in shapes) * engine.svf.dtype.itemsize,
         "reference: U, S, V": reference,
@@ -41,11 +41,10 @@ def loaded(engine: Engine) -> dict[str, float]:
 def nf4_against_bfloat16() -> dict[str, Any]:
     """Llama-3-8B: an NF4 base with factors, as a share of the model in bfloat16."""
     bones = memory.skeleton(SHAPES[LARGE])
-    whole = memory.need(bones, "bfloat16", 0).weights
+    whole = memory.need(bones, "bfloat16", None).weights
     gigabytes, share = {"bfloat16 model": whole / 1e9}, {}
     for name, storage in STORAGES.items():
-        sample = keep(torch.eye(1024, dtype=torch.bfloat16), storage)
-        need = memory.need(bones, "nf4", sample.nbytes / 1024**2)
+        need = memory.need(bones, "nf4", storage, torch.device("cuda"))
         total = need.weights + need.factors
         gigabytes[f"NF4 base, factors in {name}"] = total / 1e9
         share[f"factors in {name}"] = total / whole
