@@ -38,6 +38,7 @@ class Layer:
     def __init__(self, name: str, module: nn.Module, side: Literal["input", "output"]) -> None:
         self.name, self.module, self.side = name, module, side
         self.own_forward: Callable[[Tensor], Tensor] = module.forward
+        self.place = module.weight.device
         self.basis: Basis
         self._packed: Tensor | None = None
 
@@ -108,8 +109,8 @@ class SVF:
     ) -> None:
         modules = adapted_modules(model)
         _check_factors(modules, factors)
-        places = {module.weight.device for module in modules.values()}
-        self.dtype = dtype or product_dtype(model.dtype, next(iter(places), model.device))
+        self._places = {module.weight.device for module in modules.values()} or {model.device}
+        self.dtype = dtype or product_dtype(model.dtype, min(self._places, key=str))
         self.storage = storage
         self.layout = DeltaLayout({name: factors[name].sigma.numel() for name in modules})
         numbers = sum(size**2 for size in self.layout.sizes.values())
@@ -121,7 +122,7 @@ class SVF:
         self.layers: dict[str, Layer] = {}
         for name, module in modules.items():
             layer = Layer(name, module, factors[name].side)
-            basis = factors[name].basis.to(module.weight.device, self.dtype)
+            basis = factors[name].basis.to(layer.place, self.dtype)
             layer.basis = keep(basis, storage)
             self.layers[name] = layer
         # Memory that copies of the frozen weights take.
@@ -148,12 +149,8 @@ class SVF:
         """
         if delta is None or not self.layers:
             return None
-        names = self.touched(delta)
-        by_device = {
-            device: self.layout.split(delta.to(device, self.dtype))
-            for device in {layer.module.weight.device for layer in self.layers.values()}
-        }
-        parts = {name: by_device[self.layers[name].module.weight.device][name] for name in names}
+        split = {place: self.layout.split(delta.to(place, self.dtype)) for place in self._places}
+        parts = {name: split[self.layers[name].place][name] for name in self.touched(delta)}
         if delta.dim() == 2:
             parts = {name: part.unsqueeze(1) for name, part in parts.items()}
         return Factored(parts) if parts else None

@@ -90,9 +90,10 @@ class Merged:
         weight = self._weights.get(layer.name)
         if weight is None:
             return layer.plain(x)
-        if weight.layout is torch.strided:
-            return functional.linear(x, weight, layer.module.bias)
-        return packed_linear(x, weight, layer.module.bias)
+        # Another type only where the model's own is emulated (``basis.product_dtype``).
+        bias = None if layer.module.bias is None else layer.module.bias.to(weight.dtype)
+        linear = functional.linear if weight.layout is torch.strided else packed_linear
+        return linear(x.to(weight.dtype), weight, bias).to(x.dtype)
 
 
 class Execution:

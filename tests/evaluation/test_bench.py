@@ -106,7 +106,8 @@ def test_nf4_base_with_factors_takes_less_than_half_of_bfloat16():
 
 
 def test_peak_of_factoring():
-    assert 0 < size.factoring_peak(torch.randn(1500, 700)) < 20
+    """The Gram matrix alone is as large as 0.9 of this matrix in float32."""
+    assert 0.9 < size.factoring_peak([(1500, 700)]) < 8
 
 
 def test_a_packed_base_is_measured_beside_the_plain_one(monkeypatch):

@@ -176,7 +176,7 @@ def test_on_a_quantised_base_the_merged_weights_are_not_rounded_again(checkpoint
         w = weight.double()
         expected = w @ turn if layer.side == "input" else turn @ w
         found = merged_weight(layer, part)
-        assert found.dtype == torch.bfloat16
+        assert found.dtype == svf.dtype
         assert (found - expected).norm() / expected.norm() < 0.005
     with svf.using(delta):
         factored = logits(base.model, ids).float()

@@ -38,7 +38,7 @@ def first_block(engine: Engine) -> list[Layer]:
 
 def _layer_errors(layer: Layer, generator: torch.Generator) -> dict[str, float]:
     weight = dense_weight(layer.module).cpu()
-    q = layer.basis.dense_transposed().t().cpu().contiguous()
+    q = layer.basis.dense_transposed().t().to(weight).contiguous()
     delta = STRENGTH * torch.randn(q.shape[0], generator=generator)
     x = torch.randn(8, weight.shape[1], generator=generator).to(weight)
     u, sigma, vt = torch.linalg.svd(weight.double(), full_matrices=False)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import threading
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import psutil
@@ -55,8 +58,23 @@ def nf4_against_bfloat16() -> dict[str, Any]:
     }
 
 
-def factoring_peak(weight: torch.Tensor) -> float:
-    """Peak of the extra memory while ``weight`` (m, n) is factored, in matrices of float32."""
+def factoring_peak(shapes: Iterable[tuple[int, int]]) -> float:
+    """Peak of the extra memory while matrices are factored one by one, as a multiple of the largest
+    of them in float32.
+
+    In a process of its own: here, memory that was used before would be used again unseen.
+    """
+    kinds = sorted({tuple(shape) for shape in shapes})
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as fresh:
+        peak = max(fresh.map(_peak_bytes, *zip(*kinds, strict=True)))
+    return peak / max(4 * m * n for m, n in kinds)
+
+
+def _peak_bytes(m: int, n: int) -> int:
+    """By how much the process grows; looked at every millisecond."""
+    factor(torch.randn(8, 8))  # what the libraries take at their first use
+    weight = torch.randn(m, n)
     process, peak, done = psutil.Process(), 0, threading.Event()
     before = process.memory_info().rss
 
@@ -72,4 +90,4 @@ def factoring_peak(weight: torch.Tensor) -> float:
     finally:
         done.set()
         watcher.join()
-    return peak / (4 * weight.numel())
+    return peak
