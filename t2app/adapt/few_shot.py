@@ -41,9 +41,9 @@ NEVER = -math.inf
 # Fitness has to rise by so much to count as better.
 LEAST_GAIN = 1e-3
 
-# What a candidate is worth: fitness, then what breaks ties: whether the first pass agrees, and the
-# likelihood of the right answers.
-Score = tuple[float, bool, float]
+# What a candidate is worth: fitness, then what breaks ties: the share of what the first pass finds
+# most likely, and the likelihood of the right answers.
+Score = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -250,11 +250,16 @@ def _leader(engine: Engine, shots: Shots, experts: dict[str, Expert]) -> int | N
     return columns.get(label)
 
 
-def _leads(candidate: Tensor, leader: int | None) -> bool:
-    """Whether expert or base ``leader`` has the largest share of a candidate (L, K)."""
+def _share(candidate: Tensor, leader: int | None) -> float:
+    """How much of a candidate (L, K) expert or base ``leader`` has, as the mean over layers.
+
+    Of mixes that solve as many examples, the one nearest to the first pass wins: examples that the
+    base solves too cannot tell an expert from a mix that waters it down.
+    """
+    if leader is None:
+        return 0.0
     shares = candidate.mean(0).tolist()
-    shares.append(1 - sum(shares))
-    return leader is not None and shares[leader] == max(shares)
+    return [*shares, 1 - sum(shares)][leader]
 
 
 def _starts(shape: tuple[int, int]) -> Tensor:
@@ -332,7 +337,7 @@ class _Judge:
             drawn = candidates[list(new.values())]
             found = self._fitting(self.mixed(drawn))
             for key, candidate, (fitness, likelihood) in zip(new, drawn, found, strict=True):
-                self._known[key] = fitness, _leads(candidate, self._leader), likelihood
+                self._known[key] = fitness, _share(candidate, self._leader), likelihood
         return [self._known[key] for key in keys]
 
     def mixed(self, candidates: Tensor) -> Tensor:

@@ -30,7 +30,8 @@ NF4_LEVELS = (
     0.7229568362236023, 1.0,
 )  # fmt: skip
 NF4_BLOCK = 64
-# Numbers in a float32 matrix from which packing pays: 896 x 896 gains, the built-in model's lose.
+# Numbers from which a frozen weight, or any matrix in float32, is packed: 896 x 896 gains, those of
+# the built-in model are too small.
 PACK_FROM = 2**19
 
 
@@ -53,7 +54,8 @@ class Basis:
 
     def onto(self, x: Tensor, h: Tensor) -> Tensor:
         """``x + h Q^T``."""
-        rows = torch.addmm(x.flatten(0, -2), h.flatten(0, -2), self.dense_transposed())
+        k = x.shape[-1]
+        rows = torch.addmm(x.reshape(-1, k), h.reshape(-1, k), self.dense_transposed())
         return rows.view(x.shape)
 
     @property

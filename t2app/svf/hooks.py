@@ -28,7 +28,16 @@ from t2app.errors import T2Error
 from t2app.svd.cache import dense_weight
 from t2app.svd.factor import Factor
 from t2app.svd.modules import adapted_modules, module_shape
-from t2app.svf.basis import Basis, can_pack, correct, keep, pack, packed_linear, product_dtype
+from t2app.svf.basis import (
+    PACK_FROM,
+    Basis,
+    can_pack,
+    correct,
+    keep,
+    pack,
+    packed_linear,
+    product_dtype,
+)
 from t2app.svf.mixing import DeltaLayout
 
 
@@ -50,7 +59,7 @@ class Layer:
 
     @torch.no_grad()
     def pack(self, room: float) -> int:
-        """Keep a copy of the frozen weight in the CPU's layout, if there is one and it takes no
+        """Keep a copy of a large frozen weight in the CPU's layout, if there is one and it takes no
         more than ``room`` bytes; the bytes it takes.
         """
         # Not a layer that somebody else has taken over already, such as accelerate.
@@ -58,7 +67,7 @@ class Layer:
         if not usual or not self.module.weight.is_floating_point():
             return 0
         weight = dense_weight(self.module)
-        if weight.nbytes > room or not can_pack(weight):
+        if weight.numel() < PACK_FROM or weight.nbytes > room or not can_pack(weight):
             return 0
         self._packed = pack(weight)
         return weight.nbytes

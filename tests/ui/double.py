@@ -46,6 +46,7 @@ class Double:
         self.closed = 0
         self.library = SimpleNamespace(experts=self._experts)
         self.base = SimpleNamespace(name="tiny", device=torch.device("cpu"), skipped=())
+        self.svf = SimpleNamespace(storage="auto")
 
     def _experts(self) -> dict[str, Any]:
         tasks = {name: SimpleNamespace(task=name) for name in self.names}

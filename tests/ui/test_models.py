@@ -12,6 +12,7 @@ import torch
 from t2app.errors import T2Error
 from t2app.models import memory, precision
 from t2app.models.catalogue import CATALOGUE, listed
+from t2app.svf import basis
 from t2app.ui import models
 from t2app.ui.resident import Loading
 from tests.ui.double import Double
@@ -22,6 +23,7 @@ def _same_machine_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "free", lambda place: 8 * 10**9)
     monkeypatch.setattr(memory, "total", lambda place: 16 * 10**9)
     monkeypatch.setattr(precision, "fastest_on_cpu", lambda: "bfloat16")
+    monkeypatch.setattr(basis, "has_bfloat16_products", lambda: True)
 
 
 class Holder:

@@ -53,7 +53,7 @@ def run(
     torch.manual_seed(0)
     stacked = 0.1 * torch.randn(EXPERTS, engine.svf.layout.total, device=engine.base.device)
     rows = mix(stacked, torch.rand(ROWS, EXPERTS) / EXPERTS)
-    one, few = rows[0], max(1, rounds // 5)
+    one, few = rows[0], max(min(rounds, 3), rounds // 5)
     ways = _ways(engine, one)
     found: dict[str, Any] = {"about": _about(engine, rounds)}
     note("decoding, one row")
@@ -108,7 +108,7 @@ def _switch(engine: Engine, stacked: Tensor, rounds: int) -> dict[str, Any]:
     """From four experts and their weights to a mix in effect."""
     svf, alpha = engine.svf, torch.full((EXPERTS,), 0.2)
     found = interleaved({"factored": timed(lambda: svf.factored(mix(stacked, alpha)))}, 5 * rounds)
-    few = max(1, rounds // 5)
+    few = max(min(rounds, 3), rounds // 5)
     found |= interleaved({"merged": timed(lambda: Merged(svf, mix(stacked, alpha)))}, few)
     block = [_svd(dense_weight(layer.module)) for layer in accuracy.first_block(engine)]
     rebuild = interleaved({"": timed(lambda: [_rebuild(*parts) for parts in block])}, few)[""]
