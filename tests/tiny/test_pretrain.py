@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice, pairwise
 from pathlib import Path
@@ -18,6 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from t2app.errors import T2Error
 from t2app.tiny import corpus, pretrain
 from t2app.tiny.pretrain import Recipe
+from tests.kills import die, killed
 
 SMALL = Recipe(steps=10, rows=2, length=48, hidden=16, layers=1, heads=2, ffn=16, warmup=2)
 
@@ -140,23 +138,6 @@ def test_the_learning_rate_warms_up_and_falls_in_a_straight_line():
 
 
 # -- kills -----------------------------------------------------------------------------------
-
-
-def killed(action: Callable[[], object]) -> None:
-    """Run ``action`` in a process of its own that must die by SIGKILL before the end."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            action()
-        finally:
-            os._exit(1)
-    _, status = os.waitpid(pid, 0)
-    assert os.WIFSIGNALED(status), "the run ended before it was killed"
-    assert os.WTERMSIG(status) == signal.SIGKILL
-
-
-def die(*_: object) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def in_step(out: Path, step: int) -> None:

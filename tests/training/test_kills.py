@@ -6,7 +6,6 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,25 +14,9 @@ import torch
 from t2app.errors import T2Error
 from t2app.training import experts
 from t2app.training.runs import Run
+from tests.kills import die, killed
 from tests.training.test_experts import same
 from tests.training.toy import TASK
-
-
-def killed(action: Callable[[], object]) -> None:
-    """Run ``action`` in a process of its own that must die by SIGKILL before the end."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            action()
-        finally:
-            os._exit(1)
-    _, status = os.waitpid(pid, 0)
-    assert os.WIFSIGNALED(status), "the run ended before it was killed"
-    assert os.WTERMSIG(status) == signal.SIGKILL
-
-
-def die(*_: object) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def at_step(run, finish, step: int) -> None:
