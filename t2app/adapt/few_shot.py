@@ -5,9 +5,10 @@ The cross-entropy method over the weights of the experts, as in the paper and it
 finds its own right answers. The whole population is scored in one batch, every row with a mix of
 its own.
 
-Unlike in the paper, ties go first to mixes that are led by what a first pass makes of the examples:
-where they are easy, the base may be as right on them, and as sure, as the expert that is right far
-more often on others. Not covered: reading examples (``shots``), keeping a mix (``mixes``).
+Unlike in the paper, what a first pass makes of the examples counts as a few examples more
+(``Settings.prior``): a handful that the base happens to solve too cannot tell it from the expert
+that is right far more often on others. Not covered: reading examples (``shots``), keeping a mix
+(``mixes``).
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -38,12 +39,20 @@ FITNESS = {
 }
 # A worse score than any: a candidate without a right answer has no likelihood to compare.
 NEVER = -math.inf
-# Fitness has to rise by so much to count as better.
+# A mix has to be worth so much more to count as better.
 LEAST_GAIN = 1e-3
 
-# What a candidate is worth: fitness, then what breaks ties: the share of what the first pass finds
-# most likely, and the likelihood of the right answers.
-Score = tuple[float, float, float]
+
+class Score(NamedTuple):
+    """What a candidate is worth, compared from left to right.
+
+    ``worth`` is its fitness with the first pass counted in; ``likelihood`` that of its right
+    answers.
+    """
+
+    worth: float
+    likelihood: float
+    fitness: float
 
 
 @dataclass(frozen=True)
@@ -54,8 +63,9 @@ class Settings:
     rest; without, each is between 0 and 1 by itself, so the base's share may be negative.
     ``per_layer``: a weight for each expert in each layer. The search ends early when every spread
     is below ``tolerance``, or after ``patience`` generations without a better fitness; where every
-    example is answered right, one more settles ties. ``first_pass``: it breaks ties (strategy
-    ``prototype``), before likelihood does. ``batch`` is the most rows at once.
+    example is answered right, one more settles ties. ``prior`` is how many solved examples the
+    first pass (strategy ``prototype``) counts for, where fitness is ``accuracy``; 0 as in the
+    paper. ``batch`` is the most rows at once.
     """
 
     population: int = 32
@@ -66,7 +76,7 @@ class Settings:
     fitness: str = "accuracy"
     patience: int = 3
     tolerance: float = 0.05
-    first_pass: bool = True
+    prior: float = 2.0
     batch: int = 320
     seed: int = 0
 
@@ -78,6 +88,8 @@ class Settings:
                 raise T2Error(f"{name} is {getattr(self, name)}: it must be at least {least}")
         if not 0 < self.elite <= 1:
             raise T2Error(f"elite is {self.elite}: it must be above 0 and at most 1")
+        if not 0 <= self.prior < math.inf:
+            raise T2Error(f"prior is {self.prior}: it must be a number of examples, 0 or more")
         if not 0 <= self.tolerance < 1:
             raise T2Error(f"tolerance is {self.tolerance}: it must be between 0 and 1")
 
@@ -120,8 +132,9 @@ class Found:
 class Generation:
     """One generation: every candidate with its fitness, what became of the distribution.
 
-    Weights are by expert, means over the layers. ``found`` is the best mix so far; ``why`` says why
-    the search ends here, and is None while it goes on.
+    Weights are by expert, means over the layers. ``found`` is the best mix so far; one that the
+    first pass speaks against may be fitter, up to ``fittest``. ``why`` says why the search ends
+    here, and is None while it goes on.
     """
 
     number: int
@@ -131,6 +144,7 @@ class Generation:
     population: tuple[dict[str, float], ...]
     fitnesses: tuple[float, ...]
     found: Found
+    fittest: float
     why: str | None
     seconds: float
 
@@ -202,13 +216,13 @@ def _generations(
 ) -> Iterator[Generation]:
     began = time.perf_counter()
     parts = blocks(engine.svf.layout, settings.per_layer)
-    leader = _leader(engine, shots, experts) if settings.first_pass else None
-    judge = _Judge(engine, shots, settings, stacked, parts, leader)
+    prior = _prior(engine, shots, settings, experts)
+    judge = _Judge(engine, shots, settings, stacked, parts, prior)
     generator = torch.Generator().manual_seed(settings.seed % 2**63)
     names, shape = tuple(experts), (len(parts), len(experts))
     distribution = cem.begin(shape, 1 / len(experts))
     best: tuple[Score, Tensor] | None = None
-    improved = 0
+    improved, fittest = 0, NEVER
     for number in range(1, settings.generations + 1):
         first = _starts(shape) if best is None else best[1][None]
         drawn = cem.draw(distribution, settings.population, generator)
@@ -216,20 +230,22 @@ def _generations(
         candidates = _normalised(drawn) if settings.normalised else drawn
         scores = judge.scores(candidates)
         order = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)
-        if best is None or scores[order[0]][0] > best[0][0] + LEAST_GAIN:
+        if best is None or scores[order[0]].worth > best[0].worth + LEAST_GAIN:
             improved = number
         if best is None or scores[order[0]] > best[0]:
             best = scores[order[0]], candidates[order[0]]
+        fittest = max(fittest, *(score.fitness for score in scores))
         distribution = cem.update(candidates[order[: settings.elites]])
-        why = _why(settings, number, improved, best[0][0], distribution)
+        why = _why(settings, number, improved, best[0].fitness, distribution)
         yield Generation(
             number,
             settings.generations,
             _by_name(names, distribution.mean),
             _by_name(names, distribution.spread),
             tuple(_by_name(names, candidate) for candidate in candidates),
-            tuple(score[0] for score in scores),
+            tuple(score.fitness for score in scores),
             _found(names, *best, judge.mixed(best[1][None])[0]),
+            fittest,
             why,
             time.perf_counter() - began,
         )
@@ -237,29 +253,25 @@ def _generations(
             return
 
 
-def _leader(engine: Engine, shots: Shots, experts: dict[str, Expert]) -> int | None:
-    """Column of the expert that a first pass finds most likely for the examples together.
+def _prior(
+    engine: Engine, shots: Shots, settings: Settings, experts: Mapping[str, Expert]
+) -> Tensor:
+    """What each expert and, last, the base have before any example is answered (K + 1,).
 
-    One past the last column stands for the base; None where the expert is not among those to mix.
+    Their probability by a first pass, mean over the examples, in units of fitness. Zeros where an
+    expert has no example questions: a first pass knows nothing of it, so it must not speak for the
+    others. What it gives to experts that are not to be mixed is left out.
     """
+    nothing = torch.zeros(len(experts) + 1)
+    if settings.fitness != "accuracy" or not settings.prior:
+        return nothing
+    if set(experts) & set(prototype.missing(engine)):
+        return nothing
     total: Counter[str] = Counter()
     for problem in shots.shots:
         total.update(prototype.choose(engine, problem.question).probabilities)
-    label = max(total, key=total.__getitem__)
-    columns = {**{name: i for i, name in enumerate(experts)}, dispatch.OTHER: len(experts)}
-    return columns.get(label)
-
-
-def _share(candidate: Tensor, leader: int | None) -> float:
-    """How much of a candidate (L, K) expert or base ``leader`` has, as the mean over layers.
-
-    Of mixes that solve as many examples, the one nearest to the first pass wins: examples that the
-    base solves too cannot tell an expert from a mix that waters it down.
-    """
-    if leader is None:
-        return 0.0
-    shares = candidate.mean(0).tolist()
-    return [*shares, 1 - sum(shares)][leader]
+    means = torch.tensor([total[name] for name in (*experts, dispatch.OTHER)]) / len(shots.shots)
+    return means * settings.prior / len(shots.shots)
 
 
 def _starts(shape: tuple[int, int]) -> Tensor:
@@ -301,7 +313,8 @@ def _by_name(names: Sequence[str], values: Tensor) -> dict[str, float]:
 
 def _found(names: tuple[str, ...], score: Score, alpha: Tensor, delta: Tensor) -> Found:
     rows = tuple(tuple(row) for row in alpha.tolist())
-    return Found(names, rows, delta, score[0], None if score[2] == NEVER else score[2])
+    likelihood = None if score.likelihood == NEVER else score.likelihood
+    return Found(names, rows, delta, score.fitness, likelihood)
 
 
 class _Judge:
@@ -314,10 +327,10 @@ class _Judge:
         settings: Settings,
         stacked: Tensor,
         parts: list[slice],
-        leader: int | None,
+        prior: Tensor,
     ) -> None:
         self._engine, self._shots, self._parts, self._stacked = engine, shots, parts, stacked
-        self._leader = leader
+        self._prior = prior
         self._rows = settings.batch
         self._measure = {"accuracy": self._accuracy, "likelihood": self._likelihood}[
             settings.fitness
@@ -336,8 +349,11 @@ class _Judge:
         if new:
             drawn = candidates[list(new.values())]
             found = self._fitting(self.mixed(drawn))
-            for key, candidate, (fitness, likelihood) in zip(new, drawn, found, strict=True):
-                self._known[key] = fitness, _share(candidate, self._leader), likelihood
+            shares = drawn.mean(1)
+            whole = torch.cat([shares, 1 - shares.sum(1, keepdim=True)], dim=1)
+            before = (whole @ self._prior).tolist()
+            for key, more, (fitness, likelihood) in zip(new, before, found, strict=True):
+                self._known[key] = Score(fitness + more, likelihood, fitness)
         return [self._known[key] for key in keys]
 
     def mixed(self, candidates: Tensor) -> Tensor:

@@ -19,7 +19,14 @@ from t2app.errors import T2Error
 if TYPE_CHECKING:
     from t2app.adapt.few_shot import Generation
 
-SETTINGS = ("population", "elite", "generations", "patience", "seed")
+SETTINGS = {
+    "population": "mixes a generation",
+    "elite": "share of them that makes the next one",
+    "generations": "the most there are",
+    "patience": "generations without a better mix that end the search",
+    "prior": "solved examples that a first pass over the questions counts for; 0 as in the paper",
+    "seed": "of the mixes that are tried, and of the rows that are searched on",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,10 +59,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--free", action="store_true", help="weights may sum to more than 1")
     parser.add_argument("--per-layer", action="store_true", help="weights for each layer")
-    for name in SETTINGS:
+    for name, what in SETTINGS.items():
         default = getattr(Settings(), name)
         parser.add_argument(
-            f"--{name}", type=type(default), default=default, help=f"default: {default}"
+            f"--{name}", type=type(default), default=default, help=f"{what} (default: {default})"
         )
     add_model(parser)
 

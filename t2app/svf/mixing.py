@@ -18,8 +18,8 @@ from t2app.errors import T2Error
 
 Weights = Mapping[str, float]
 
-# Weights that were rounded for display (0.333 + 0.333 + 0.334) must still be accepted.
-SUM_TOLERANCE = 1e-6
+# Weights of many experts that were rounded to six places must still be accepted.
+SUM_TOLERANCE = 1e-5
 
 
 def unknown_expert(name: str, known: Iterable[str]) -> str:
@@ -58,7 +58,7 @@ def check_weights(weights: Weights, known: Iterable[str]) -> dict[str, float]:
     total = sum(checked.values())
     if total > 1 + SUM_TOLERANCE:
         raise T2Error(
-            f"weights sum to {total:.4g}: divide each by {total:.4g} to normalise them; "
+            f"weights sum to {total:.6g}: divide each by {total:.6g} to normalise them; "
             "what is left below 1 goes to the base model"
         )
     return checked

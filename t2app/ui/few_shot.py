@@ -152,10 +152,19 @@ def _settings() -> Parts:
         with gr.Row(elem_classes="t2-edit"):
             elite = gr.Number(usual.elite, label="Share that is kept", step=0.05)
             seed = gr.Number(usual.seed, label="Seed", precision=0)
+        prior = gr.Number(
+            usual.prior,
+            label="Examples that the first pass counts for",
+            info="It looks at the questions alone. With few examples a mix may solve one more than "
+            "another by chance; 0 goes by the examples alone, as in the paper.",
+            minimum=0,
+            step=1,
+            elem_id="t2-shots-prior",
+        )
     return {
         "count": count,
         "reward": reward,
-        "settings": [fitness, per_layer, free, generations, population, elite, seed],
+        "settings": [fitness, per_layer, free, generations, population, elite, seed, prior],
     }
 
 

@@ -130,6 +130,7 @@ def settings_from(
     population: float,
     elite: float,
     seed: float,
+    prior: float,
 ) -> Settings:
     """Settings of a search from the fields of the page; T2Error for what cannot be."""
     try:
@@ -141,6 +142,7 @@ def settings_from(
             population=int(population),
             elite=float(elite),
             seed=int(seed),
+            prior=float(prior),
         )
     except (TypeError, ValueError, OverflowError):
         raise T2Error("a number under Advanced is missing: fill it in") from None

@@ -36,7 +36,7 @@ def progress(record: Generation, shots: Shots, fitness: str, phase: str) -> str:
 
     ``phase`` is "searching", "measuring", "done" or "stopped".
     """
-    worth = _worth(record.found, len(shots.shots), fitness)
+    worth = _worth(record, len(shots.shots), fitness)
     if phase == "searching":
         share = 100 * record.number / record.limit
         head = f"Generation {record.number} of at most {record.limit}"
@@ -58,10 +58,18 @@ def _status(line: str) -> str:
     return f'<p class="t2-say" role="status">{line}</p>'
 
 
-def _worth(found: Found, n: int, fitness: str) -> str:
-    if fitness == "accuracy":
-        return f"The best mix answers {round(found.fitness * n)} of {n} examples right."
-    return f"The best mix gives the right answers a log-likelihood of {found.fitness:.3f} a token."
+def _worth(record: Generation, n: int, fitness: str) -> str:
+    if fitness != "accuracy":
+        likely = f"{record.best_fitness:.3f} a token"
+        return f"The best mix gives the right answers a log-likelihood of {likely}."
+    right, most = (round(share * n) for share in (record.best_fitness, record.fittest))
+    line = f"The best mix answers {right} of {n} examples right."
+    if most > right:
+        line += (
+            f" Another answers {most}, but is not what a first pass makes of the questions; "
+            "Advanced says how much that counts."
+        )
+    return line
 
 
 def mix(found: Found) -> str:

@@ -13,7 +13,7 @@ from t2app.adapt.result import Adaptation
 from t2app.errors import T2Error
 from t2app.svf.compare import place
 
-SMALL = Settings(population=8, generations=3, patience=3, first_pass=False)
+SMALL = Settings(population=8, generations=3, patience=3, prior=0)
 
 
 def alone(engine, shots, weights: dict[str, float]) -> float:
@@ -167,23 +167,64 @@ def test_ties_go_to_the_answers_that_the_model_finds_likely(engine, toy_shots):
     assert only.found.likelihood == pytest.approx(max(likely), abs=1e-4)
 
 
-@pytest.mark.parametrize("name", ["code", "reasoning", "other"])
-def test_ties_go_first_to_what_the_first_pass_says(engine, toy_shots, monkeypatch, name):
-    labels = ("code", "math", "reasoning", "other")
-    said = Adaptation("prototype", name, {x: float(x == name) for x in labels})
+def first_pass_says(monkeypatch, **probabilities: float) -> None:
+    label = max(probabilities, key=probabilities.__getitem__)
+    said = Adaptation("prototype", label, probabilities)
     monkeypatch.setattr(few_shot.prototype, "choose", lambda *_: said)
+    monkeypatch.setattr(few_shot.prototype, "missing", lambda _: ())
+
+
+@pytest.mark.parametrize("name", ["code", "reasoning", "other"])
+def test_ties_go_to_what_the_first_pass_says(engine, toy_shots, monkeypatch, name):
+    first_pass_says(monkeypatch, **{name: 1.0})
     shots = toy_shots(2, score=lambda p, a: [1.0] * len(a))
-    settings = replace(SMALL, first_pass=True)
-    *_, last = few_shot.search(engine, shots, settings)
+    *_, last = few_shot.search(engine, shots, replace(SMALL, prior=0.01))
     weights = {**last.found.weights, "other": 1 - sum(last.found.weights.values())}
     assert weights[name] == pytest.approx(1)  # and not a mix in which it only leads
 
 
-def test_a_better_mix_wins_whatever_the_first_pass_says(engine, toy_shots, monkeypatch):
-    said = Adaptation("prototype", "other", {"other": 1.0})
-    monkeypatch.setattr(few_shot.prototype, "choose", lambda *_: said)
-    settings = replace(SMALL, first_pass=True)
-    for g in few_shot.search(engine, toy_shots(5), settings):
+@pytest.mark.parametrize(("prior", "found"), [(0, 1.0), (0.9, 1.0), (2, 0.75), (4, 0.0)])
+def test_the_first_pass_counts_for_some_examples(engine, monkeypatch, toy_shots, prior, found):
+    """The expert is right, the base wrong, half of each mostly right; a first pass says base."""
+    first_pass_says(monkeypatch, other=1.0)
+    shots = toy_shots(2)
+    candidates, right = torch.tensor([[[1.0]], [[0.0]], [[0.5]]]), (1.0, 0.0, 0.75)
+    monkeypatch.setattr(few_shot._Judge, "_accuracy", lambda *_: [(r, -1.0) for r in right])
+    experts = few_shot._experts(engine, ["math"])
+    settings, parts = replace(SMALL, prior=prior), few_shot.blocks(engine.svf.layout, False)
+    before = few_shot._prior(engine, shots, settings, experts)
+    deltas = engine.deltas(experts.values())
+    judge = few_shot._Judge(engine, shots, settings, deltas, parts, before)
+    best = max(judge.scores(candidates))
+    assert best.fitness == found
+    assert best.worth == pytest.approx({1.0: 1, 0.75: 0.75 + prior / 4, 0.0: prior / 2}[found])
+
+
+def test_the_first_pass_is_silent_about_experts_that_it_does_not_know(
+    engine, toy_shots, monkeypatch
+):
+    first_pass_says(monkeypatch, other=0.75, math=0.25)
+    experts, settings = few_shot._experts(engine, ["math"]), replace(SMALL, prior=2)
+    before = few_shot._prior(engine, toy_shots(4), settings, experts)
+    assert before.tolist() == [0.125, 0.375]  # 2 examples of 4, shared out
+    monkeypatch.setattr(few_shot.prototype, "missing", lambda _: ("math",))
+    assert not few_shot._prior(engine, toy_shots(4), settings, experts).any()
+
+
+def test_a_mix_that_was_passed_over_is_told(engine, toy_shots, monkeypatch):
+    """The base solves nothing, every other mix all; but a first pass says base."""
+    first_pass_says(monkeypatch, other=1.0)
+    monkeypatch.setattr(
+        few_shot._Judge, "_accuracy", lambda _, mixes: [(float(m.any()), -1.0) for m in mixes]
+    )
+    first, *_ = few_shot.search(engine, toy_shots(5), replace(SMALL, prior=1000))
+    assert first.found.weights == pytest.approx(dict.fromkeys(first.mean, 0))
+    assert (first.best_fitness, first.fittest) == (0, 1)
+
+
+def test_a_better_mix_wins_where_the_first_pass_counts_for_little(engine, toy_shots, monkeypatch):
+    first_pass_says(monkeypatch, other=1.0)
+    for g in few_shot.search(engine, toy_shots(5), replace(SMALL, prior=0.9)):
         assert g.best_fitness >= max(g.fitnesses)
 
 

@@ -38,7 +38,7 @@ def test_rounded_weights_are_accepted():
         ({"math": "much"}, "'math' is 'much'"),
         ({"math": None}, "'math' is None"),
         ({"math": 0.9, "code": 0.4}, "sum to 1.3.*normalise"),
-        ({"math": 1.00001}, "sum to 1"),
+        ({"math": 1.0001}, "sum to 1.0001"),
     ],
 )
 def test_bad_weights(weights, message):

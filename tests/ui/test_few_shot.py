@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,7 +26,7 @@ THREE = pd.DataFrame(
     [["What is 2 + 3?", "5"], ["What is 4 + 4?", "8"], ["What is 9 - 2?", "7"], ["", ""]],
     columns=["question", "answer"],
 )
-SETTINGS = ("likelihood", False, False, 2, 4, 0.5, 0)
+SETTINGS = ("likelihood", False, False, 2, 4, 0.5, 0, 0)
 SEARCH, RESULT, TICKET, NOTICE = range(4)
 
 
@@ -84,8 +85,9 @@ def test_pasted_and_uploaded_examples(engine, tmp_path) -> None:
         ({"source": UPLOADED}, "Choose a file first"),
         ({"source": UPLOADED, "path": "/nowhere/x.csv"}, "&#x27;x.csv&#x27;"),
         ({"reward": "numeric", "grid": THREE.assign(answer=["a", "b", "c", ""])}, "Row 1"),
-        ({"settings": ("accuracy", False, False, None, 4, 0.5, 0)}, "Advanced"),
-        ({"settings": ("accuracy", False, False, 2, 1, 0.5, 0)}, "Population is 1"),
+        ({"settings": ("accuracy", False, False, None, 4, 0.5, 0, 2)}, "Advanced"),
+        ({"settings": ("accuracy", False, False, 2, 1, 0.5, 0, 2)}, "Population is 1"),
+        ({"settings": ("accuracy", False, False, 2, 4, 0.5, 0, -1)}, "Prior is -1"),
         ({"grid": pd.DataFrame([["Why?", "a"], ["Why?", "b"]], columns=list("xy"))}, "exampl"),
     ],
 )
@@ -114,6 +116,18 @@ def test_a_search_shows_every_generation_and_measures_at_the_end(engine, search)
     assert found[-1].last.why == "all 2 generations are done"
     assert found[-1].report["examples"]["after"]["n"] == 3
     assert found[-1].report["rest"] is None
+
+
+@pytest.mark.parametrize(
+    ("fittest", "line"),
+    [(2 / 3, "2 of 3 examples right."), (1.0, "Another answers 3, but is not what a first pass")],
+)
+def test_a_fitter_mix_that_was_passed_over_is_told(result, search, fittest, line) -> None:
+    found = replace(result.found, fitness=2 / 3)
+    record = replace(result.last, found=found, fittest=fittest)
+    shown = view.progress(record, search.shots, "accuracy", "done")
+    assert line in shown
+    assert ("Another" in shown) == (fittest == 1)
 
 
 def test_closing_stops_the_search(engine, search, monkeypatch) -> None:
@@ -165,7 +179,7 @@ def test_nothing_found_yet() -> None:
 
 
 def test_weights_by_layer_are_drawn_by_layer(engine) -> None:
-    search = begin(engine, settings=("likelihood", True, True, 1, 4, 0.5, 0))[SEARCH]
+    search = begin(engine, settings=("likelihood", True, True, 1, 4, 0.5, 0, 0))[SEARCH]
     *_, (result, _) = act.searching(engine, search)
     _, _, _, _, _, layers, line, *_ = act.drawn(result)
     assert [len(row) for row in layers["value"].data[0].z] == [3, 3]  # two layers, three experts
@@ -215,7 +229,7 @@ def test_a_plain_mix_is_used_without_saving(engine, result) -> None:
 
 
 def test_a_mix_that_sliders_cannot_show_is_saved_first(engine) -> None:
-    search = begin(engine, settings=("likelihood", True, False, 1, 4, 0.5, 0))[SEARCH]
+    search = begin(engine, settings=("likelihood", True, False, 1, 4, 0.5, 0, 0))[SEARCH]
     *_, (result, _) = act.searching(engine, search)
     *_, hand, _, _, _, kept, _ = act.use(engine, result, "by-layer")
     assert kept.saved == "by-layer"
