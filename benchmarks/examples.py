@@ -39,15 +39,16 @@ def measure(engine: Any, example: Any, seed: int, changes: dict[str, Any]) -> di
     settings = Settings(seed=seed, **changes)
     spec = spec_for(engine, task, name, settings, overwrite=True)
     status = train_expert(engine, task, spec, Run.create(spec, task))
-    return {"example": example.path.stem, "seed": seed, "why": status.why, **status.report}
+    kept = {"example": example.path.stem, "seed": seed, "why": status.why}
+    return {**kept, "expected": status.expected, **status.report}
 
 
 def markdown(runs: list[dict[str, Any]]) -> str:
     """One row for each example: means over the seeds, the gain of each seed."""
     lines = [
         "| example | judged by | learned by | train / choose / held out | before | after "
-        "| gain in points, each seed (95 % interval) | verdict | seconds, at most |",
-        "|---" * 9 + "|",
+        "| gain in points, each seed (95 % interval) | verdict | seconds, at most | expected |",
+        "|---" * 10 + "|",
     ]
     for name in dict.fromkeys(run["example"] for run in runs):
         mine = sorted((r for r in runs if r["example"] == name), key=lambda r: r["seed"])
@@ -62,6 +63,7 @@ def markdown(runs: list[dict[str, Any]]) -> str:
             ", ".join(_gain(run["gain"]) for run in mine),
             _once(run["verdict"] for run in mine),
             f"{max(run['seconds'] for run in mine):.0f}",
+            _span(run["expected"] for run in mine if run.get("expected")),
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -69,6 +71,11 @@ def markdown(runs: list[dict[str, Any]]) -> str:
 
 def _once(values: Any) -> str:
     return ", ".join(dict.fromkeys(values))
+
+
+def _span(values: Any) -> str:
+    found = sorted(values)
+    return f"{found[0]:.0f} to {found[-1]:.0f}" if found else "–"
 
 
 def _gain(gain: dict[str, float]) -> str:

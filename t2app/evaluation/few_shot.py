@@ -19,8 +19,8 @@ from t2app.svf.mixing import mix
 from t2app.tasks import Problem, Task
 
 DRAWS = 5
-# As with the problems of the table (``grid.SEED``), the draws that decided a rule are not those that
-# measure it.
+# As with the problems of the table (``grid.SEED``), the draws that decided a rule are not those
+# that measure it.
 SEED = 2
 # How many examples, and how the search judges: rows of the comparison.
 VARIANTS: dict[str, tuple[int, Settings]] = {

@@ -28,8 +28,8 @@ from t2app.evaluation.memo import Memo
 from t2app.evaluation.stats import paired_difference
 from t2app.tasks import BUILT_IN, KIND_OF, SISTERS, TASKS, Problem, Task
 
-# Another one whenever a rule was chosen by what a table showed: 2026 decided how a first pass counts
-# in few-shot search.
+# Another one whenever a rule was chosen by what a table showed: 2026 decided how a first pass
+# counts in few-shot search.
 SEED = 2027
 # Strategies that look at the question alone; True where the label is said aloud.
 TWO_PASS = {

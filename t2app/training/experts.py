@@ -183,7 +183,12 @@ class _Journal:
         self._tell(f"{OBJECTIVES[found.settings.objective]}. {found.why}")
         self._tell(f"expected: {found.words()}")
         self._until = time.perf_counter() + found.seconds
-        self._note(None, objective=found.settings.objective, why=found.why)
+        self._note(
+            None,
+            objective=found.settings.objective,
+            why=found.why,
+            expected=round(self.seconds() + found.seconds, 1),
+        )
 
     def measured(self, seconds: float) -> None:
         """How long the base took on the held-out rows: the expert will take longer."""

@@ -32,7 +32,8 @@ class Job:
     """A run as it was when asked for.
 
     ``phase`` says in words what goes on, ``done`` of ``total`` how far that is. ``curve`` has an
-    entry for each step, the base's before them. ``report`` is there once there is an expert.
+    entry for each step, the base's before them. ``expected`` are the seconds that the run was
+    estimated to take before its first step. ``report`` is there once there is an expert.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Job:
     created: str
     seconds: float
     seconds_left: float | None
+    expected: float | None
     curve: list[dict[str, Any]]
     report: dict[str, Any] | None
     error: str | None
@@ -351,6 +353,7 @@ class Jobs:
             created=spec.created,
             seconds=status.seconds,
             seconds_left=status.seconds_left,
+            expected=status.expected,
             curve=run.curve(),
             report=status.report,
             error=status.error,
@@ -400,6 +403,7 @@ def _damaged(run: Run, error: str) -> Job:
         created="",
         seconds=0.0,
         seconds_left=None,
+        expected=None,
         curve=[],
         report=None,
         error=error,

@@ -58,7 +58,11 @@ class Spec:
 
 @dataclass(frozen=True)
 class Status:
-    """How far a run is. ``objective`` is the one that was chosen, ``why`` the reason."""
+    """How far a run is.
+
+    ``objective`` is the one that was chosen, ``why`` the reason; ``expected`` are the seconds that
+    the whole run was estimated to take before its first step.
+    """
 
     state: State = "waiting"
     phase: str = "waiting"
@@ -66,6 +70,7 @@ class Status:
     total: int = 0
     seconds: float = 0.0
     seconds_left: float | None = None
+    expected: float | None = None
     objective: str | None = None
     why: str | None = None
     error: str | None = None

@@ -247,6 +247,8 @@ def facts(job: Job) -> str:
     }
     if job.seconds:
         values["Time"] = duration(job.seconds)
+        if job.expected and not active(job):
+            values["Time"] += f", expected {duration(job.expected)}"
     why = f'<p class="t2-quiet">{html.escape(_sentence(job.why))}</p>' if job.why else ""
     return f"{why}{_list(values)}"
 

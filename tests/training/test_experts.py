@@ -48,6 +48,7 @@ def test_the_report_and_the_file(learner, new_run, finish):
     assert (report["expert"], report["objective"], report["stopped"]) == ("toy", "rl", False)
     assert set(report["rows"]) == {"train", "validation", "rejected"}
     assert report["before"]["n"] == report["after"]["n"] == TEST
+    assert status.expected > 0
     assert status.state == "finished"
     assert run.status() == status
     assert [p.step for _, p in seen if p] == list(range(10))

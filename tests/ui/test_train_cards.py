@@ -31,6 +31,7 @@ RUNNING = Job(
     created="2026-11-21T10:30:00+00:00",
     seconds=40.0,
     seconds_left=100.0,
+    expected=120.0,
     curve=[],
     report=None,
     error=None,
@@ -153,6 +154,12 @@ def test_a_damaged_run_can_still_be_listed() -> None:
     damaged = replace(RUNNING, name="", file="", created="", reward="", rows={}, state="failed")
     assert train_cards.run_list([damaged], None)
     assert train_cards.facts(damaged)
+
+
+def test_the_time_that_was_expected_is_told_beside_the_one_it_took() -> None:
+    assert "40 s, expected 2 min" in train_cards.facts(BETTER)
+    assert "expected" not in train_cards.facts(RUNNING)
+    assert "expected" not in train_cards.facts(replace(BETTER, expected=None))
 
 
 @pytest.mark.parametrize(
