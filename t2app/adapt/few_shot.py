@@ -35,7 +35,8 @@ from t2app.tasks import dispatch
 
 FITNESS = {
     "accuracy": "examples answered right; ties by how likely the model finds its right answers",
-    "likelihood": "how likely the model finds the given answers, in one forward pass",
+    "likelihood": "how likely the model finds the given answers, in one forward pass; only for "
+    "answers that show their steps",
 }
 # A worse score than any: a candidate without a right answer has no likelihood to compare.
 NEVER = -math.inf

@@ -133,7 +133,8 @@ def _settings() -> Parts:
             [(label, name) for name, label in FITNESS.items()],
             value=usual.fitness,
             label="What makes a mix good",
-            info="Likelihood needs no answers to be written, so it is quicker and finer.",
+            info="Likelihood goes through the given answers word by word: it tells mixes apart "
+            "more finely, but only where the answers show their steps.",
         )
         count = gr.Slider(
             FEWEST_SHOTS,
