@@ -37,6 +37,9 @@ Prompt = list[int]
 # The fewest tokens worth answering with; a prompt that leaves less room is refused.
 ROOM_FOR_ANSWER = 16
 PREFIXES_KEPT = 8
+# Logits of the tokens that are scored at once: 2**26 are 256 MB in fp32, and a gradient needs them
+# about three times.
+MOST_LOGITS = 2**26
 # The share of the free memory that speed may cost.
 MAY_TAKE = 0.7
 
@@ -237,12 +240,13 @@ class Engine:
         batch_size: int = 64,
         likelihoods: bool = False,
     ) -> list[Completion]:
-        """Complete every prompt, ``batch_size`` at a time, prompts of like length together."""
+        """Complete every prompt, ``batch_size`` at a time, prompts of like length together.
+
+        A long prompt leaves little room for answers; it takes none from the rows beside it.
+        """
         done: dict[int, Completion] = {}
         seeds = _row_seeds(seed, len(prompts))
-        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-        for start in range(0, len(order), batch_size):
-            part = order[start : start + batch_size]
+        for part in self._parts(prompts, max_new_tokens, batch_size):
             mixes = delta[part] if delta is not None and delta.dim() == 2 else delta
             said: list[list[int]] = [[] for _ in part]
             tally: dict[int, float] | None = {} if likelihoods else None
@@ -259,6 +263,20 @@ class Engine:
             for row, i in enumerate(part):
                 done[i] = self._completion(said[row], None if tally is None else tally.get(row))
         return [done[i] for i in range(len(prompts))]
+
+    def _parts(
+        self, prompts: Sequence[Prompt], max_new_tokens: int, batch_size: int
+    ) -> Iterator[list[int]]:
+        """Prompts by length in groups that have as much room for an answer as each alone."""
+        room = [min(max_new_tokens, self.base.context - len(prompt)) for prompt in prompts]
+        part: list[int] = []
+        for i in sorted(range(len(prompts)), key=lambda i: len(prompts[i])):
+            if part and (len(part) == batch_size or room[i] < room[part[0]]):
+                yield part
+                part = []
+            part.append(i)
+        if part:
+            yield part
 
     def _completion(self, ids: list[int], likelihood: float | None) -> Completion:
         finished = bool(ids) and ids[-1] in self.ends
@@ -290,6 +308,10 @@ class Engine:
         lengths = torch.tensor([len(c) for c in completions], device=ids.device)
         counted = torch.arange(longest, device=ids.device) >= (longest - lengths)[:, None]
         return values * counted, counted
+
+    def rows_to_score(self, tokens: int) -> int:
+        """How many completions of so many tokens ``logprobs`` has room for at once."""
+        return max(1, MOST_LOGITS // (tokens * self.model.get_output_embeddings().weight.shape[0]))
 
     @torch.no_grad()
     def embed(self, prompts: Sequence[Prompt], delta: Tensor | None = None) -> Tensor:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from t2app.engine import ROOM_FOR_ANSWER, Engine, Prompt
+from t2app.engine import MOST_LOGITS, ROOM_FOR_ANSWER, Engine, Prompt
 from t2app.errors import T2Error
 from t2app.svf.expert import Expert
 
@@ -96,6 +96,22 @@ def test_completions_come_in_the_order_of_the_prompts(engine, batch_size):
     deltas = random_deltas(engine, len(rows))
     done = engine.generate(rows, deltas, max_new_tokens=5, batch_size=batch_size)
     assert [c.token_ids for c in done] == one_by_one(engine, rows, list(deltas), max_new_tokens=5)
+
+
+def test_a_long_prompt_takes_no_room_from_the_rows_beside_it(engine):
+    engine.ends = set()
+    short, other = prompts(engine)[:2]
+    long = [*short] * (1 + (engine.base.context - 8) // len(short))
+    long = long[: engine.base.context - 8]
+    done = engine.generate([long, short, other], max_new_tokens=20)
+    assert [len(c.token_ids) for c in done] == [8, 20, 20]
+    assert done[1].token_ids == engine.generate([short], max_new_tokens=20)[0].token_ids
+
+
+def test_rows_to_score_follow_from_the_vocabulary(engine):
+    words = engine.model.get_output_embeddings().weight.shape[0]
+    assert engine.rows_to_score(10) == MOST_LOGITS // (10 * words)
+    assert engine.rows_to_score(10**9) == 1
 
 
 def test_no_prompts_give_no_completions(engine):

@@ -28,6 +28,7 @@ from t2app.adapt import cem, labels, prototype
 from t2app.adapt.shots import Shots
 from t2app.engine import Engine
 from t2app.errors import T2Error
+from t2app.models import memory
 from t2app.svf.compare import place
 from t2app.svf.expert import Expert
 from t2app.svf.mixing import DeltaLayout, mix, unknown_expert
@@ -181,11 +182,39 @@ def search(
 
     ``experts`` are the names to mix (all that take part in a first pass by default); their vectors
     are read at the start, so one that is deleted meanwhile does no harm. Closing the iterator stops
-    the search. Raises T2Error where there is no expert to mix.
+    the search. Raises T2Error where there is no expert to mix, and where likelihood is to judge
+    examples that have only tests.
     """
     settings = settings or Settings()
+    if settings.fitness == "likelihood" and not all(p.steps.strip() for p in shots.shots):
+        raise T2Error(
+            f"{shots.task.name}: likelihood goes by given answers, and these examples have only "
+            "tests; go by right answers (accuracy)"
+        )
     chosen = _experts(engine, experts)
     return _generations(engine, shots, settings, chosen, engine.deltas(chosen.values()))
+
+
+def notes(
+    engine: Engine, settings: Settings, experts: Sequence[str] | None = None
+) -> tuple[str, ...]:
+    """Lines for people about a search to come: what of its settings cannot count."""
+    if settings.fitness != "accuracy" or not settings.prior:
+        return ()
+    names = unknown(engine, _experts(engine, experts))
+    if not names:
+        return ()
+    listed = ", ".join(names)
+    return (f"A first pass cannot name {listed}, so it does not count: the examples alone decide.",)
+
+
+def unknown(engine: Engine, experts: Mapping[str, Expert]) -> list[str]:
+    """Experts that no first pass can name: without example questions, saved mixes and the like.
+
+    Where one of these is to be mixed, ``Settings.prior`` counts for nothing.
+    """
+    without = set(prototype.missing(engine))
+    return [n for n, e in experts.items() if n in without or not labels.takes_part(e)]
 
 
 def blocks(layout: DeltaLayout, per_layer: bool) -> list[slice]:
@@ -259,14 +288,12 @@ def _prior(
 ) -> Tensor:
     """What each expert and, last, the base have before any example is answered (K + 1,).
 
-    Their probability by a first pass, mean over the examples, in units of fitness. Zeros where an
-    expert has no example questions: a first pass knows nothing of it, so it must not speak for the
-    others. What it gives to experts that are not to be mixed is left out.
+    Their probability by a first pass, mean over the examples, in units of fitness. Zeros where it
+    knows nothing of an expert: then it must not speak for the others. What it gives to experts that
+    are not to be mixed is left out.
     """
     nothing = torch.zeros(len(experts) + 1)
-    if settings.fitness != "accuracy" or not settings.prior:
-        return nothing
-    if set(experts) & set(prototype.missing(engine)):
+    if settings.fitness != "accuracy" or not settings.prior or unknown(engine, experts):
         return nothing
     total: Counter[str] = Counter()
     for problem in shots.shots:
@@ -350,7 +377,8 @@ class _Judge:
         if new:
             drawn = candidates[list(new.values())]
             found = self._fitting(self.mixed(drawn))
-            shares = drawn.mean(1)
+            # As parts of one whole: weights that are free must not count twice.
+            shares = _normalised(drawn).mean(1)
             whole = torch.cat([shares, 1 - shares.sum(1, keepdim=True)], dim=1)
             before = (whole @ self._prior).tolist()
             for key, more, (fitness, likelihood) in zip(new, before, found, strict=True):
@@ -367,11 +395,12 @@ class _Judge:
         while True:
             try:
                 return self._measure(mixes)
-            except torch.cuda.OutOfMemoryError:
-                if self._rows == 1:
+            except (MemoryError, RuntimeError) as error:
+                if self._rows == 1 or not memory.ran_out(error):
                     raise
-                self._rows = max(1, self._rows // 2)
-                torch.cuda.empty_cache()
+            # Outside the handler: there the traceback would still hold the tensors.
+            self._rows = max(1, self._rows // 2)
+            memory.release()
 
     def _accuracy(self, mixes: Tensor) -> list[tuple[float, float]]:
         """Share of examples answered right, and the mean likelihood of the right answers."""
@@ -405,8 +434,9 @@ class _Judge:
         n = len(self._problems)
         rows = [(mix, shot) for mix in range(len(mixes)) for shot in range(n)]
         means: list[float] = []
-        for start in range(0, len(rows), self._rows):
-            part = rows[start : start + self._rows]
+        size = min(self._rows, self._engine.rows_to_score(max(map(len, self._golds))))
+        for start in range(0, len(rows), size):
+            part = rows[start : start + size]
             values, counted = self._engine.logprobs(
                 [self._prompts[shot] for _, shot in part],
                 [self._golds[shot] for _, shot in part],

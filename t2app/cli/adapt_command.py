@@ -92,12 +92,12 @@ def run(args: argparse.Namespace) -> int:
     }
     shots.read(table, **options)  # what is wrong is told before a model is loaded
     engine = load_engine(args)
-    if args.name in engine.library.experts() and not args.overwrite:
+    if args.name and engine.library.has_file(args.name) and not args.overwrite:
         raise T2Error(f"expert {args.name!r} exists already: choose another --name, or --overwrite")
     examples = shots.read(table, **options, engine=engine)
-    for line in examples.notes:
-        note(line)
     names = args.experts.split(",") if args.experts else None
+    for line in (*examples.notes, *few_shot.notes(engine, settings, names)):
+        note(line)
     generations = list(_shown(few_shot.search(engine, examples, settings, names)))
     if not generations:
         raise T2Error("stopped in the first generation: there is nothing to keep yet")

@@ -21,13 +21,17 @@ def wilson(correct: float, n: int) -> tuple[float, float]:
 def paired_difference(
     after: Sequence[float], before: Sequence[float]
 ) -> tuple[float, float, float]:
-    """Mean of ``after - before`` on the same rows, with its 95 % interval (normal)."""
-    n = len(after)
+    """Mean of ``after - before`` on the same rows, with its 95 % interval; scores are 0 to 1.
+
+    The interval is Wald's with one row more that got better and one that got worse (Bonett and
+    Price 2012): a few rows that all agree do not prove anything.
+    """
     differences = [a - b for a, b in zip(after, before, strict=True)]
-    mean = sum(differences) / n
-    variance = sum((d - mean) ** 2 for d in differences) / max(1, n - 1)
-    half = Z95 * math.sqrt(variance / n)
-    return mean, mean - half, mean + half
+    mean = sum(differences) / len(differences)
+    more = [*differences, 1.0, -1.0]
+    centre = sum(more) / len(more)
+    half = Z95 * math.sqrt((sum(d * d for d in more) / len(more) - centre**2) / len(more))
+    return mean, max(-1.0, centre - half), min(1.0, centre + half)
 
 
 def sign_test(after: Sequence[float], before: Sequence[float]) -> float:

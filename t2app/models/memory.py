@@ -6,6 +6,7 @@ memory of long conversations and of training, which grows with the batch.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,22 @@ class Need:
     def total(self) -> int:
         """With some to spare."""
         return self.weights + self.factors + SPARE
+
+
+def ran_out(error: BaseException) -> bool:
+    """Whether an error says that there is not enough memory."""
+    # Without a GPU, torch has no error of its own for it.
+    kinds = (torch.OutOfMemoryError, MemoryError)
+    said = ("not enough memory", "can't allocate memory")
+    return isinstance(error, kinds) or any(words in str(error) for words in said)
+
+
+def release() -> None:
+    """Give memory that nothing uses any more back to the system."""
+    # Modules and their hooks refer to each other: only the collector finds them.
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def skeleton(config: PreTrainedConfig) -> PreTrainedModel:

@@ -109,7 +109,7 @@ def load(path: Path) -> Expert:
     header = _header(path, data)
     try:
         z = load_tensors(data)
-    except (SafetensorError, ValueError) as error:
+    except (SafetensorError, ValueError, KeyError) as error:  # KeyError: types unknown to torch
         raise T2Error(f"{path} is damaged or was not written to its end: get it again") from error
     _check_vectors(path, z, header.get("sha256"))
     rest = {key: value for key, value in header.items() if key not in ENVELOPE}
@@ -177,7 +177,7 @@ def _metadata(path: Path, data: bytes) -> dict[str, str]:
         length = int.from_bytes(data[:8], "little")
         metadata = json.loads(data[8 : 8 + length]).get("__metadata__") or {}
         return {str(key): str(value) for key, value in metadata.items()}
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         raise T2Error(f"{path} is damaged or not a safetensors file: get it again") from None
 
 
@@ -214,7 +214,7 @@ def _encode(value: Any) -> str:
 def _is_json(text: str) -> bool:
     try:
         json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
 

@@ -88,6 +88,10 @@ class Library:
         """Where the file of expert ``name`` is, if there is one."""
         return self.folder / f"{name}{SUFFIX}"
 
+    def has_file(self, name: str) -> bool:
+        """Whether the name is taken, be it by a file that is damaged or does not fit."""
+        return self.path(name).exists()
+
     def size(self, name: str) -> int:
         """Bytes of the file of expert ``name``; 0 if it has just gone."""
         try:

@@ -14,9 +14,6 @@ import torch
 from t2app.engine import Engine, Prompt
 
 MOST_ROWS = 256
-# Logits of the tokens that are learned from, in one micro-batch: 2**26 are 256 MB in fp32, and the
-# gradient needs them about three times.
-MOST_LOGITS = 2**26
 # An answer in the chat waits for one micro-batch at most, so it must not take long either.
 MOST_TOKENS = 2048
 # The share of the machine's memory that keys and values of sampled answers may take.
@@ -35,14 +32,13 @@ def micro_batches(
 ) -> Iterator[list[int]]:
     """The ``chosen`` rows in groups of like length that fit a forward and backward pass."""
     size = {i: (len(prompts[i]) + len(completions[i]), len(completions[i])) for i in chosen}
-    vocabulary = engine.model.get_output_embeddings().weight.shape[0]
     group: list[int] = []
     # Longest first: a group is as wide as its first row, and memory runs out early or not at all.
     longest = answer = 0
     for i in sorted(chosen, key=lambda i: (*size[i], i), reverse=True):
         longest, answer = max(longest, size[i][0]), max(answer, size[i][1])
         rows = len(group) + 1
-        too_much = rows * longest > MOST_TOKENS or rows * answer * vocabulary > MOST_LOGITS
+        too_much = rows * longest > MOST_TOKENS or rows > engine.rows_to_score(answer)
         if group and too_much:
             yield group
             group, (longest, answer) = [], size[i]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ from t2app.adapt import prototype
 from t2app.engine import Engine
 from t2app.errors import T2Error
 from t2app.evaluation import measure
+from t2app.models import memory
 from t2app.svf import expert as expert_file
 from t2app.svf.expert import Expert
 from t2app.svf.library import check_name
@@ -62,7 +62,7 @@ def spec_for(
             f"{task.name}: next-token training learns from answers, and rows to train on have only "
             "tests; choose reinforcement learning (rl)"
         )
-    if name in engine.library.experts() and not overwrite:
+    if engine.library.has_file(name) and not overwrite:
         raise T2Error(f"expert {name!r} exists already: choose another name, or overwrite it")
     return Spec(
         id=new_id(name),
@@ -103,11 +103,11 @@ def train_expert(
     except T2Error as error:
         failure = error
     except (MemoryError, RuntimeError) as error:
-        if not _no_memory(error):
+        if not memory.ran_out(error):
             raise
         failure = T2Error(_advice(spec.settings))
     # Outside the handlers: there the traceback would still hold the tensors.
-    _free_memory()
+    memory.release()
     journal.end("failed", error=str(failure))
     raise failure
 
@@ -364,21 +364,9 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _no_memory(error: BaseException) -> bool:
-    # Without a GPU, torch has no error of its own for it.
-    kinds = (torch.OutOfMemoryError, MemoryError)
-    return isinstance(error, kinds) or "not enough memory" in str(error)
-
-
 def _advice(settings: Settings) -> str:
     return (
         f"memory ran out with {settings.prompts} rows of {settings.samples} samples a step: choose "
         "fewer of either, leave out long rows, or load the model quantised (--quant nf4), and "
         "start it again"
     )
-
-
-def _free_memory() -> None:
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

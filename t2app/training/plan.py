@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from t2app.engine import Engine
+from t2app.engine import MOST_LOGITS, Engine
 from t2app.tasks import Task
 from t2app.training import batches, losses, next_token, rollouts
 from t2app.training.rollouts import Rollouts
@@ -157,6 +157,6 @@ def _bytes(engine: Engine, task: Task, settings: Settings, probe: _Probe) -> flo
     # Kept for the backward pass, a token and layer: about 20 times hidden (in and out of norms,
     # projections and corrections) and 8 times the MLP's width.
     width = 20 * config.hidden_size + 8 * getattr(config, "intermediate_size", config.hidden_size)
-    logits = min(answers * task.max_new_tokens * config.vocab_size, batches.MOST_LOGITS)
+    logits = min(answers * task.max_new_tokens * config.vocab_size, MOST_LOGITS)
     learning = tokens * config.num_hidden_layers * width * item + 3 * 4 * logits
     return max(rows * longest * batches.cache_bytes(engine), learning)

@@ -105,6 +105,7 @@ def begin(
         found = shots.read(
             table, reward=reward, shots=int(count), seed=settings.seed, engine=engine
         )
+        found = replace(found, notes=(*found.notes, *few_shot.notes(engine, settings)))
     except T2Error as error:
         # Where this computer keeps what was uploaded is nobody's business.
         line = str(error).replace(str(path), Path(path).name) if path else str(error)
@@ -272,11 +273,12 @@ def use(engine: Engine, result: Result | None, name: str) -> Values:
     try:
         if result.saved is None and not _plain(result.found):
             result = _saved(engine, result, (name or "").strip())
-        if result.saved is not None:
-            engine.library.get(result.saved)
+        chosen = {result.saved: 1.0} if result.saved else result.found.weights
+        for expert, weight in chosen.items():
+            if weight > 0:
+                engine.library.get(expert)  # it may have been deleted meanwhile
     except T2Error as error:
         return *(SAME,) * 8, note(str(error))
-    chosen = {result.saved: 1.0} if result.saved else result.found.weights
     weights = {expert: chosen.get(expert, 0.0) for expert in asking.expert_names(engine)}
     task = result.search.shots
     what = result.saved or "the mix that was found"

@@ -9,7 +9,6 @@ model needs (``t2app.models``).
 from __future__ import annotations
 
 import functools
-import gc
 import inspect
 import logging
 import threading
@@ -17,10 +16,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
-
 from t2app.engine import Engine
 from t2app.errors import T2Error
+from t2app.models import memory
 from t2app.models.words import Pace
 
 Reason = Callable[[], str | None]
@@ -139,19 +137,13 @@ class Resident:
             self._engine = engine
         except T2Error as error:
             outcome = {"error": str(error)}
-        except (MemoryError, torch.OutOfMemoryError):
-            outcome = {"error": f"{model} does not fit into memory: choose nf4 or a smaller model"}
-        except Exception as error:  # a defect: the old model must stay all the same
-            log.exception("while loading %s", model)
-            outcome = {"error": f"{model}: {type(error).__name__}. The terminal says more."}
+        except Exception as error:
+            if memory.ran_out(error):
+                line = f"{model} does not fit into memory: choose nf4 or a smaller model"
+            else:  # a defect: the old model must stay all the same
+                log.exception("while loading %s", model)
+                line = f"{model}: {type(error).__name__}. The terminal says more."
+            outcome = {"error": line}
         engine = None
-        release()
+        memory.release()
         self.loading = replace(self.loading, **outcome)
-
-
-def release() -> None:
-    """Give memory that nothing uses any more back to the system."""
-    # Modules and their hooks refer to each other: only the collector finds them.
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

@@ -211,6 +211,84 @@ def test_the_first_pass_is_silent_about_experts_that_it_does_not_know(
     assert not few_shot._prior(engine, toy_shots(4), settings, experts).any()
 
 
+def test_nor_about_saved_mixes_and_what_classifies(engine, make_expert):
+    mixed = make_expert("mine", seed=7)
+    mixed.header["mix"] = {"weights": {"math": 1.0}}
+    engine.library.add(mixed)
+    known = engine.library.experts()
+    assert few_shot.unknown(engine, known) == ["code", "dispatch", "math", "mine", "reasoning"]
+    for expert in known.values():
+        expert.header["examples"] = ["How many foxes are there?"]
+        engine.library.add(expert, overwrite=True)
+    assert few_shot.unknown(engine, engine.library.experts()) == ["dispatch", "mine"]
+    [line] = few_shot.notes(engine, replace(SMALL, prior=2), ["math", "mine"])
+    assert "cannot name mine, so it does not count" in line
+    assert few_shot.notes(engine, replace(SMALL, prior=2), ["math"]) == ()
+    assert few_shot.notes(engine, SMALL, ["mine"]) == ()
+
+
+def test_free_weights_do_not_count_twice_for_the_first_pass(engine, monkeypatch, toy_shots):
+    """Two experts at once are no more what a first pass says than the likelier one alone."""
+    first_pass_says(monkeypatch, math=0.6, code=0.4)
+    monkeypatch.setattr(few_shot._Judge, "_accuracy", lambda _, mixes: [(1.0, -1.0)] * len(mixes))
+    settings = replace(SMALL, prior=2, normalised=False)
+    first, *_ = few_shot.search(engine, toy_shots(2), settings, ["math", "code"])
+    assert first.found.weights == pytest.approx({"math": 1, "code": 0})
+
+
+def test_likelihood_refuses_examples_without_answers(engine, toy_shots):
+    shots = toy_shots(3)
+    bare = replace(shots, shots=(replace(shots.shots[0], steps=""), *shots.shots[1:]))
+    with pytest.raises(T2Error, match="toy: likelihood goes by given answers"):
+        few_shot.search(engine, bare, replace(SMALL, fitness="likelihood"))
+
+
+@pytest.mark.parametrize("fitness", ["accuracy", "likelihood"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to"),
+    ],
+    ids=["cuda", "cpu"],
+)
+def test_where_memory_runs_out_fewer_rows_go_at_once(
+    engine, toy_shots, monkeypatch, fitness, error
+):
+    settings, shots = replace(SMALL, generations=1, fitness=fitness), toy_shots(3)
+    [whole] = few_shot.search(engine, shots, settings)
+    real, seen = engine._logits, []
+
+    def small(ids, *given, **more):
+        seen.append(len(ids))
+        if len(ids) > 5:
+            raise error
+        return real(ids, *given, **more)
+
+    monkeypatch.setattr(engine, "_logits", small)
+    [halved] = few_shot.search(engine, shots, replace(settings, batch=16))
+    assert halved.fitnesses == pytest.approx(whole.fitnesses, abs=1e-5)
+    assert seen[:3] == [16, 8, 4]
+
+
+def test_other_errors_are_not_taken_for_lack_of_memory(engine, toy_shots, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(engine, "_logits", fail)
+    with pytest.raises(RuntimeError, match="a defect"):
+        next(few_shot.search(engine, toy_shots(3), SMALL))
+
+
+def test_likelihood_scores_no_more_tokens_at_once_than_there_is_room_for(
+    engine, toy_shots, monkeypatch, passes
+):
+    monkeypatch.setattr(engine, "rows_to_score", lambda tokens: 5)
+    settings = replace(SMALL, generations=1, fitness="likelihood")
+    list(few_shot.search(engine, toy_shots(3), settings))
+    assert {shape[0] for shape in passes} == {5, 4}  # 24 rows
+
+
 def test_a_mix_that_was_passed_over_is_told(engine, toy_shots, monkeypatch):
     """The base solves nothing, every other mix all; but a first pass says base."""
     first_pass_says(monkeypatch, other=1.0)

@@ -43,17 +43,40 @@ def test_wilson_holds_the_truth_nearly_always():
 def test_paired_difference_by_hand():
     mean, low, high = paired_difference((1, 1, 0, 1), (0, 1, 0, 0))
     assert mean == 0.5
-    # Differences 1, 0, 0, 1: standard deviation sqrt(1/3), so 1.96 sqrt(1/3) / 2 on each side.
-    assert (high - low) / 2 == pytest.approx(1.959964 * (1 / 3) ** 0.5 / 2)
-    assert (low + high) / 2 == pytest.approx(mean)
+    # Two got better, none worse; with one more of each: (3 - 1) / 6, and (4 / 6 - 1 / 9) / 6.
+    half = 1.959964 * ((4 / 6 - 1 / 9) / 6) ** 0.5
+    assert (low, high) == pytest.approx((1 / 3 - half, 1 / 3 + half))
 
 
 def test_paired_difference_uses_the_pairs():
-    """The same rows, always one point better, leave no doubt."""
-    assert paired_difference((1, 1, 1), (0, 0, 0)) == (1, 1, 1)
-    assert paired_difference((1,), (1,)) == (0, 0, 0)
+    """What does not change counts for nothing, however much the rows differ."""
+    same = [0.0, 1.0] * 50
+    mean, low, high = paired_difference(same, same)
+    assert mean == 0
+    assert high == -low < 0.04
     with pytest.raises(ValueError, match="zip"):
         paired_difference((1, 1), (1,))
+
+
+def test_a_few_rows_that_agree_prove_nothing():
+    assert paired_difference((1.0,), (0.0,))[1] < 0
+    mean, low, high = paired_difference((1,) * 10, (0,) * 10)
+    assert mean == high == 1
+    assert 0.4 < low < 0.6
+
+
+@pytest.mark.parametrize("n", [10, 30, 100])
+def test_a_paired_difference_holds_the_truth_nearly_always(n):
+    r = random.Random(n)
+    held = 0
+    for _ in range(1000):
+        better, worse = r.uniform(0, 0.6), r.uniform(0, 0.3)
+        rows = [r.choices((1, -1, 0), (better, worse, 1 - better - worse))[0] for _ in range(n)]
+        after = [max(d, 0) for d in rows]
+        before = [max(-d, 0) for d in rows]
+        _, low, high = paired_difference(after, before)
+        held += low <= better - worse <= high
+    assert 0.93 <= held / 1000 <= 0.99
 
 
 def test_over_draws_counts_both_rows_and_draws():

@@ -83,6 +83,29 @@ def test_every_header_value_survives(value):
     assert _decode(_encode(value)) == value
 
 
+def test_a_type_that_torch_lacks_is_one_line(path):
+    """The library that reads the file gives a KeyError for it."""
+    text = json.dumps(
+        {
+            "__metadata__": {"format": "t2app-expert", "format_version": "1", "base": BASE},
+            "a": {"dtype": "F8_E8M0", "shape": [4], "data_offsets": [0, 4]},
+        }
+    ).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(4))
+    with pytest.raises(T2Error, match="is damaged"):
+        load(path)
+
+
+@pytest.mark.parametrize("where", ["value", "header"])
+def test_deep_nesting_is_no_crash(path, where):
+    deep = "[" * 100_000
+    head = {"format": "t2app-expert", "format_version": "1", "base": BASE, "note": deep}
+    text = json.dumps({"__metadata__": head}) if where == "value" else deep
+    path.write_bytes(len(text).to_bytes(8, "little") + text.encode())
+    with pytest.raises(T2Error):
+        load(path)
+
+
 def test_save_leaves_nothing_else_and_replaces_at_once(path):
     save(make_expert(), path)
     stop = threading.Event()

@@ -165,6 +165,13 @@ def test_delete_does_not_leave_the_folder(library, tmp_path):
     assert (tmp_path / "outside.safetensors").exists()
 
 
+def test_a_file_that_does_not_fit_takes_its_name_all_the_same(library):
+    put(library, "math", base="other@0123456789ab")
+    assert library.experts() == {}
+    assert library.has_file("math")
+    assert not library.has_file("code")
+
+
 def test_add_refuses_what_does_not_fit(library):
     with pytest.raises(T2Error, match="not for"):
         library.add(make_expert("math", base="other@1"))

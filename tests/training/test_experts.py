@@ -242,6 +242,13 @@ def test_an_expert_that_exists_is_not_replaced_by_accident(learner, new_run, fin
     assert learner.library.get("math").task == "toy"
 
 
+def test_nor_is_a_file_that_does_not_fit(learner, new_run):
+    learner.library.folder.mkdir(exist_ok=True)
+    learner.library.path("mine").write_bytes(b"damaged")
+    with pytest.raises(T2Error, match="'mine' exists already"):
+        new_run("mine")
+
+
 def test_nor_where_it_appeared_meanwhile(learner, new_run, finish, make_expert):
     run = new_run("late")
     learner.library.add(make_expert("late"))
@@ -256,7 +263,7 @@ def test_nor_where_it_appeared_meanwhile(learner, new_run, finish, make_expert):
     "error",
     [
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"),
-        RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried to"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to"),
         MemoryError(),
     ],
     ids=["cuda", "cpu", "python"],

@@ -239,6 +239,15 @@ def test_a_mix_that_sliders_cannot_show_is_saved_first(engine) -> None:
     assert "exists already" in said(refused[-1])
 
 
+def test_using_a_mix_of_which_a_part_was_deleted_meanwhile(engine, result) -> None:
+    found = replace(result.found, alpha=((0.5, 0.5, 0.0),), experts=("code", "math", "reasoning"))
+    result = replace(result, records=(replace(result.last, found=found),))
+    engine.library.delete("code")
+    refused = act.use(engine, result, "x")
+    assert refused[0] == SKIP
+    assert "unknown expert &#x27;code&#x27;" in said(refused[-1]).lower()
+
+
 def test_using_a_mix_that_was_deleted_meanwhile(engine, result) -> None:
     kept, _ = act.save(engine, result, "my-mix")
     engine.library.delete("my-mix")

@@ -24,9 +24,8 @@ from t2app.errors import T2Error
 from t2app.evaluation.bench import accuracy, size, variants
 from t2app.evaluation.bench.clock import Timed, interleaved, timed
 from t2app.evaluation.bench.variants import Variant
-from t2app.svd.cache import dense_weight
 from t2app.svd.factor import factor
-from t2app.svf.merged import Merged
+from t2app.svf.merged import Merged, full_weight
 from t2app.svf.mixing import mix
 
 QUESTION = (
@@ -110,7 +109,7 @@ def _switch(engine: Engine, stacked: Tensor, rounds: int) -> dict[str, Any]:
     found = interleaved({"factored": timed(lambda: svf.factored(mix(stacked, alpha)))}, 5 * rounds)
     few = max(min(rounds, 3), rounds // 5)
     found |= interleaved({"merged": timed(lambda: Merged(svf, mix(stacked, alpha)))}, few)
-    block = [_svd(dense_weight(layer.module)) for layer in accuracy.first_block(engine)]
+    block = [_svd(full_weight(layer.module)) for layer in accuracy.first_block(engine)]
     rebuild = interleaved({"": timed(lambda: [_rebuild(*parts) for parts in block])}, few)[""]
     # One block, times their number: all of them are alike.
     blocks = len(svf.layers) // len(block)
@@ -132,7 +131,7 @@ def _rebuild(u: Tensor, sigma: Tensor, vt: Tensor) -> Tensor:
 
 def _factoring(engine: Engine, rounds: int) -> dict[str, Any]:
     """Seconds for one block, and what the largest matrix takes in memory."""
-    block = [dense_weight(layer.module) for layer in accuracy.first_block(engine)]
+    block = [full_weight(layer.module) for layer in accuracy.first_block(engine)]
     found = interleaved(
         {
             "one block": timed(lambda: [factor(weight) for weight in block]),

@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from t2app.engine import Engine
-from t2app.svd.cache import dense_weight
 from t2app.svf.basis import Basis, correct, keep, rounded
 from t2app.svf.hooks import Layer
+from t2app.svf.merged import full_weight
 
 STRENGTH = 0.1  # of delta, as a standard deviation: about that of the built-in experts
 
@@ -37,7 +37,7 @@ def first_block(engine: Engine) -> list[Layer]:
 
 
 def _layer_errors(layer: Layer, generator: torch.Generator) -> dict[str, float]:
-    weight = dense_weight(layer.module).cpu()
+    weight = full_weight(layer.module).cpu()
     q = layer.basis.dense_transposed().t().to(weight).contiguous()
     delta = STRENGTH * torch.randn(q.shape[0], generator=generator)
     x = torch.randn(8, weight.shape[1], generator=generator).to(weight)
