@@ -198,11 +198,12 @@ def search(
 def notes(
     engine: Engine, settings: Settings, experts: Sequence[str] | None = None
 ) -> tuple[str, ...]:
-    """Lines for people about a search to come: what of its settings cannot count."""
-    if settings.fitness != "accuracy" or not settings.prior:
-        return ()
+    """Lines for people about a search to come: what of its settings cannot count.
+
+    Raises T2Error where there is no expert to mix.
+    """
     names = unknown(engine, _experts(engine, experts))
-    if not names:
+    if settings.fitness != "accuracy" or not settings.prior or not names:
         return ()
     listed = ", ".join(names)
     return (f"A first pass cannot name {listed}, so it does not count: the examples alone decide.",)

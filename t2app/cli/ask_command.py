@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("question", help="the question, or - for standard input")
     parser.add_argument(
         "--strategy",
-        help="classifier, prompt, prototype, few-shot, manual or off (default: the best)",
+        help="prompt (default), classifier, prototype, few-shot, manual or off",
     )
     parser.add_argument("--mix", help="the mix that few-shot answers with (default: the newest)")
     parser.add_argument("--weights", help="weights set by hand: math=0.7,code=0.3")

@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
 
     questions = grid.read_questions(Path(args.questions)) if args.questions else []
     engine = load_engine(args)
-    tasks, strategies = args.task or grid.KNOWN_TASKS, args.strategy or grid.USUAL
+    tasks, strategies = args.task or grid.KNOWN_TASKS, args.strategy or grid.usual(engine)
     grid.check(engine, tasks, strategies, args.n)
     out = Path(args.out) if args.out else results.path(engine)
     _try(out)

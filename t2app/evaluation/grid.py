@@ -55,6 +55,12 @@ class Choice:
     weights: dict[str, float]
 
 
+def usual(engine: Engine) -> tuple[str, ...]:
+    """``USUAL``, as far as this model has what they need."""
+    sorts = router.find(engine.library.experts()) is not None
+    return tuple(s for s in USUAL if sorts or s != "classifier")
+
+
 def check(engine: Engine, tasks: Sequence[str], strategies: Sequence[str], n: int) -> None:
     """T2Error for everything that would stop the table halfway."""
     for task in tasks:
@@ -104,6 +110,8 @@ def run(
         "date": datetime.now(UTC).isoformat(timespec="minutes"),
         "machine": f"{engine.status()['device']}, {engine.base.precision}, "
         f"{torch.get_num_threads()} threads",
+        "execution": engine.execution.choice,
+        "factors": engine.svf.storage,
         "experts": results.digests(engine),
         "tasks": {},
         "classified": {s: {} for s in two_pass},
@@ -135,6 +143,7 @@ class Bench:
             "precision": engine.base.precision,
             "device": engine.base.device.type,
             "version": __version__,
+            **_unusual(engine),
         }
         self._vectors = results.digests(engine)
         # A first pass depends on names, descriptions and prototypes too.
@@ -272,6 +281,12 @@ class Bench:
         return len(tasks) * rows * answer
 
 
+def _unusual(engine: Engine) -> dict[str, str]:
+    """How mixes run and factors are kept, where that is not the usual way."""
+    ways = {"execution": engine.execution.choice, "factors": engine.svf.storage}
+    return {name: way for name, way in ways.items() if way not in ("auto", "dense")}
+
+
 def _asked(problems: Sequence[Problem]) -> str:
     """A hash of what is asked and of what counts as right."""
     told = [[p.task, p.question, p.gold, p.steps, repr(p.hidden)] for p in problems]
@@ -325,18 +340,49 @@ def _mixed(table: Mapping[str, dict[str, Accuracy]], strategies: Sequence[str]) 
 def markdown(grid: dict[str, Any]) -> str:
     """The tables of ``run`` for a document: percent, half the width of the 95 % interval."""
     rows = grid["tasks"]
-    ways = list(dict.fromkeys(way for row in rows.values() for way in row))
-    parts = [_table("task", ways, rows)]
+    parts = [_table("task", _ways(rows), rows)]
+    if grid.get("mixed"):
+        parts.append(_table("mixed stream", list(grid["mixed"]), {"all kinds": grid["mixed"]}))
+    against = {
+        task: {way: figure["against_best"] for way, figure in row.items()}
+        for task, row in grid["few_shot"].items()
+        if row
+    }
+    if against:
+        head = "against the best other strategy, points"
+        parts.append(_table(head, _ways(against), against, _points))
     if grid.get("handwritten"):
-        ways = list(grid["handwritten"])
-        parts.append(_table("questions", ways, {"hand-written, label": grid["handwritten"]}))
+        parts.append(_handwritten(grid["handwritten"]))
     return "\n\n".join(parts)
 
 
-def _table(head: str, ways: Sequence[str], rows: Mapping[str, Mapping[str, Any]]) -> str:
+def _ways(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(way for row in rows.values() for way in row))
+
+
+def _handwritten(found: Mapping[str, Any]) -> str:
+    """First pass right, by kind of question."""
+    kinds = next(iter(found.values()))["confusion"]["kinds"]
+    lines = ["| hand-written | " + " | ".join([*kinds, "together"]) + " |"]
+    lines.append("|---" * (len(kinds) + 2) + "|")
+    for strategy, figure in found.items():
+        # A kind's own label has the same place as the kind.
+        rows = enumerate(figure["confusion"]["counts"])
+        right = (f"{counts[i]}/{sum(counts)}" for i, counts in rows)
+        lines.append(f"| {strategy} | " + " | ".join([*right, _cell(figure)]) + " |")
+    return "\n".join(lines)
+
+
+def _table(
+    head: str,
+    ways: Sequence[str],
+    rows: Mapping[str, Mapping[str, Any]],
+    show: Callable[[dict[str, Any]], str] | None = None,
+) -> str:
+    show = show or _cell
     lines = [f"| {head} | " + " | ".join(ways) + " |", "|---" * (len(ways) + 1) + "|"]
     for name, row in rows.items():
-        cells = (_cell(row[way]) if way in row else "" for way in ways)
+        cells = (show(row[way]) if way in row else "" for way in ways)
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -344,6 +390,11 @@ def _table(head: str, ways: Sequence[str], rows: Mapping[str, Mapping[str, Any]]
 def _cell(figure: dict[str, Any]) -> str:
     low, high = figure["ci95"]
     return f"{100 * figure['accuracy']:.1f} ± {50 * (high - low):.1f}"
+
+
+def _points(difference: dict[str, Any]) -> str:
+    low, high = difference["ci95"]
+    return f"{100 * difference['mean']:+.1f} ({100 * low:.1f} to {100 * high:.1f})"
 
 
 def read_questions(path: Path) -> list[dict[str, str]]:

@@ -17,7 +17,7 @@ from typing import Any
 import gradio as gr
 
 from t2app import adapt
-from t2app.adapt import two_pass
+from t2app.adapt import mixes, router, two_pass
 from t2app.adapt.two_pass import Answer
 from t2app.engine import Engine
 from t2app.errors import T2Error
@@ -34,6 +34,7 @@ SECONDS_BETWEEN_UPDATES = 0.08
 BUSY = "Still answering the last question. Press stop first, or wait for the end."
 BLANK = "Write a question first."
 NOTHING_YET = "Ask a question first; then it can be asked again with other weights."
+NEWEST = "The newest"
 DAMAGED = "The conversation that this browser had kept could not be read, so this is a new one."
 
 
@@ -121,6 +122,8 @@ def answer(
     compare: bool,
     temperature: float,
     length: int,
+    aloud: bool = False,
+    mix: str | None = None,
 ) -> Iterator[Values]:
     """Answer the open question, update by update; closing this stops the model.
 
@@ -133,6 +136,8 @@ def answer(
             conversation.history(turns),
             strategy=turn.strategy,
             weights=turn.weights if turn.strategy == "manual" else None,
+            generate_label=bool(aloud),
+            mix=(mix or None) if turn.strategy == "few-shot" else None,
             compare=bool(compare),
             temperature=float(temperature),
             max_new_tokens=int(length),
@@ -241,12 +246,6 @@ def expert_names(engine: Engine) -> list[str]:
     return [name for name, expert in experts.items() if expert.task != "dispatch"]
 
 
-def first_strategy(engine: Engine) -> str:
-    """The strategy to begin with: the default needs an expert that sorts questions."""
-    sorts = any(expert.task == "dispatch" for expert in engine.library.experts().values())
-    return adapt.DEFAULT if sorts else "prompt"
-
-
 def lengths(context: int) -> tuple[int, int]:
     """The longest answer that can be asked for and the usual one, in tokens."""
     most = max(16, context // 2)
@@ -256,9 +255,8 @@ def lengths(context: int) -> tuple[int, int]:
 def fitted(engine: Engine, strategy: str) -> Values:
     """What depends on the model and may have changed with it: a strategy it has, its lengths."""
     most, usual = lengths(engine.status()["context"])
-    first = first_strategy(engine)
-    fits = strategy != adapt.DEFAULT or first == adapt.DEFAULT
-    return gr.skip() if fits else first, gr.update(maximum=most, value=usual)
+    fits = strategy != "classifier" or router.find(engine.library.experts())
+    return gr.skip() if fits else adapt.DEFAULT, gr.update(maximum=most, value=usual)
 
 
 def slider_weights(names: Iterable[str], weights: Weights) -> dict[str, float]:
@@ -322,6 +320,15 @@ def strategy_words(name: str) -> tuple[str, str]:
 def explained(strategy: str) -> str:
     """The line below the choice of strategies."""
     return f'<p class="t2-quiet">{html.escape(strategy_words(strategy)[1])}</p>'
+
+
+def chosen(engine: Engine, strategy: str, mix: str | None) -> Values:
+    """A strategy was chosen: the line that explains it, and where saved mixes are chosen from."""
+    known = list(mixes.mixes(engine.library.experts()))
+    offered = [(NEWEST, ""), *((name, name) for name in known)]
+    visible = strategy == "few-shot" and bool(known)
+    value = mix if mix in known else ""
+    return explained(strategy), gr.update(choices=offered, value=value, visible=visible)
 
 
 def status_line(state: Mapping[str, Any], turns: Turns = ()) -> str:

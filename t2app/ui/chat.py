@@ -60,11 +60,18 @@ class Side:
     mix: gr.HTML
     strategy: gr.Radio
     explained: gr.HTML
+    saved_mix: gr.Dropdown
     hand: gr.Accordion
     by_hand: gr.HTML
     again: gr.Button
     temperature: gr.Slider
     length: gr.Slider
+    aloud: gr.Checkbox
+
+    @property
+    def answering(self) -> list[gr.components.Component]:
+        """What decides how an answer is written."""
+        return [self.temperature, self.length, self.aloud, self.saved_mix]
 
 
 @dataclass(frozen=True)
@@ -103,8 +110,8 @@ def build(page: gr.Blocks, resident: Resident, stream: asking.Stream = two_pass.
             talk = _talk()
             status = gr.HTML(asking.status_line(engine.status()), elem_id="t2-status")
         with gr.Column(scale=3, min_width=300, elem_id="t2-side"):
-            side = _side(session, asking.first_strategy(engine), engine.status()["context"])
-    _wire_questions(talk, side, session)
+            side = _side(session, engine.status()["context"])
+    _wire_questions(talk, side, session, resident)
     _wire_answers(page, talk, side, session, status, resident, stream)
     return Chat(talk, side, session)
 
@@ -157,7 +164,7 @@ def _talk() -> Talk:
     return Talk(chatbot, notice, box, compare, kinds)
 
 
-def _side(session: Session, first: str, context: int) -> Side:
+def _side(session: Session, context: int) -> Side:
     with gr.Column(elem_id="t2-mix", elem_classes="t2-card"):
         gr.HTML("<h2>Mix of experts</h2>")
         chart = gr.Plot(show_label=False, container=False, elem_id="t2-chart")
@@ -165,12 +172,15 @@ def _side(session: Session, first: str, context: int) -> Side:
     with gr.Column(elem_classes="t2-card"):
         strategy = gr.Radio(
             choices=[(asking.strategy_words(name)[0], name) for name in adapt.STRATEGIES],
-            value=first,
+            value=adapt.DEFAULT,
             label="How the mix is chosen",
             elem_id="t2-strategy",
             container=False,
         )
-        explained = gr.HTML(asking.explained(first), elem_id="t2-explained")
+        explained = gr.HTML(asking.explained(adapt.DEFAULT), elem_id="t2-explained")
+        saved_mix = gr.Dropdown(
+            [(asking.NEWEST, "")], value="", label="Mix", visible=False, elem_id="t2-saved-mix"
+        )
     with gr.Accordion("Set the weights by hand", open=False, elem_id="t2-hand") as hand:
         by_hand = gr.HTML(asking.hand_line({}), render=False)
         _sliders(session, by_hand)
@@ -193,7 +203,14 @@ def _side(session: Session, first: str, context: int) -> Side:
             step=8,
             label="Longest answer, in tokens",
         )
-    return Side(chart, mix, strategy, explained, hand, by_hand, again, temperature, length)
+        aloud = gr.Checkbox(
+            label="Let the first pass say its label",
+            info="As in the paper: one label takes all. Otherwise every label gets a probability.",
+            elem_id="t2-aloud",
+        )
+    return Side(
+        chart, mix, strategy, explained, saved_mix, hand, by_hand, again, temperature, length, aloud
+    )
 
 
 def _sliders(session: Session, by_hand: gr.HTML) -> None:
@@ -221,7 +238,7 @@ def _sliders(session: Session, by_hand: gr.HTML) -> None:
             slider.change(changed, sliders, [session.hand, by_hand], **AT_ONCE)
 
 
-def _wire_questions(talk: Talk, side: Side, session: Session) -> None:
+def _wire_questions(talk: Talk, side: Side, session: Session, resident: Resident) -> None:
     """Everything that asks a question."""
     given = [session.turns, session.ticket, side.strategy, session.hand]
     changed = [
@@ -240,7 +257,12 @@ def _wire_questions(talk: Talk, side: Side, session: Session) -> None:
         button.click(partial(asking.try_kind, button.value), given, changed, **IN_TURN)
     by_hand = [session.turns, session.ticket, session.hand]
     side.again.click(asking.ask_again, by_hand, changed, **IN_TURN)
-    side.strategy.change(asking.explained, side.strategy, side.explained, **AT_ONCE)
+    side.strategy.change(
+        resident.bind(asking.chosen),
+        [side.strategy, side.saved_mix],
+        [side.explained, side.saved_mix],
+        **AT_ONCE,
+    )
     talk.chatbot.copy(None, js=COPY_TEXT, **AT_ONCE)
 
 
@@ -257,7 +279,7 @@ def _wire_answers(
     conversation = [session.turns, talk.chatbot, side.chart, side.mix]
     answering = session.ticket.change(
         resident.bind(asking.answer, stream),
-        [session.turns, session.before, talk.compare, side.temperature, side.length],
+        [session.turns, session.before, talk.compare, *side.answering],
         [*conversation, talk.notice, talk.box, session.saved],
         trigger_mode="once",
         concurrency_limit=ANSWERS_AT_ONCE,

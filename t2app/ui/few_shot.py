@@ -128,7 +128,9 @@ def _tried() -> str:
 
 def _settings() -> Parts:
     usual = Settings()
-    with gr.Accordion("Advanced", open=False, elem_classes="t2-fold", elem_id="t2-shots-advanced"):
+    with gr.Accordion(
+        "Advanced", open=False, elem_classes="t2-fold", elem_id="t2-shots-advanced"
+    ) as advanced:
         fitness = gr.Radio(
             [(label, name) for name, label in FITNESS.items()],
             value=usual.fitness,
@@ -144,6 +146,13 @@ def _settings() -> Parts:
             label="Examples to search on",
             info="Rows beyond these are never searched on and measure the result.",
         )
+        experts = gr.Dropdown(
+            [],
+            multiselect=True,
+            label="Experts to mix",
+            info="None chosen: all that a first pass may choose.",
+            elem_id="t2-shots-experts",
+        )
         per_layer = gr.Checkbox(label="A weight for each expert in every layer")
         free = gr.Checkbox(label="Weights may add up to more than 1")
         reward = gr.Dropdown(reward_choices(), value=AUTO, label="How answers are judged")
@@ -152,7 +161,10 @@ def _settings() -> Parts:
             generations = gr.Number(usual.generations, label="Generations at most", precision=0)
         with gr.Row(elem_classes="t2-edit"):
             elite = gr.Number(usual.elite, label="Share that is kept", step=0.05)
-            seed = gr.Number(usual.seed, label="Seed", precision=0)
+            patience = gr.Number(
+                usual.patience, label="Generations without a better mix, then stop", precision=0
+            )
+        seed = gr.Number(usual.seed, label="Seed", precision=0)
         prior = gr.Number(
             usual.prior,
             label="Examples that the first pass counts for",
@@ -165,7 +177,19 @@ def _settings() -> Parts:
     return {
         "count": count,
         "reward": reward,
-        "settings": [fitness, per_layer, free, generations, population, elite, seed, prior],
+        "advanced": advanced,
+        "experts": experts,
+        "settings": [
+            fitness,
+            per_layer,
+            free,
+            generations,
+            population,
+            elite,
+            seed,
+            prior,
+            patience,
+        ],
     }
 
 
@@ -236,8 +260,11 @@ def _wire_examples(parts: Parts) -> None:
 def _wire_search(resident: Resident, parts: Parts) -> None:
     """The one event that searches, what starts it, what stops it, and what follows."""
     buttons = [parts["start"], parts["stop"]]
-    given = [parts[key] for key in ("ticket", "source", "grid", "text", "file", "reward", "count")]
+    given = _of(parts, ("ticket", "source", "grid", "text", "file", "reward", "count", "experts"))
     asked = ("search", "result", "ticket", "notice", "examples", "state")
+    parts["advanced"].expand(
+        resident.bind(act.offered), parts["experts"], parts["experts"], **AT_ONCE
+    )
     parts["start"].click(
         resident.bind(act.begin),
         [*given, *parts["settings"]],

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -48,11 +48,15 @@ NOTHING_PASTED = "Paste some rows first: a question and its answer each."
 # Compared by identity: their parts, such as tensors, cannot be.
 @dataclass(frozen=True, eq=False)
 class Search:
-    """A search that was accepted: what it searches on and how, and what to call the result."""
+    """A search that was accepted: what it searches on and how, and what to call the result.
+
+    ``experts`` are those to mix; None stands for all that a first pass may choose.
+    """
 
     shots: Shots
     settings: Settings
     name: str
+    experts: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +96,7 @@ def begin(
     path: str | None,
     reward: str,
     count: float,
+    experts: Sequence[str],
     *given: Any,
 ) -> Values:
     """Read the examples and open a search, or refuse and leave all as it was.
@@ -105,14 +110,15 @@ def begin(
         found = shots.read(
             table, reward=reward, shots=int(count), seed=settings.seed, engine=engine
         )
-        found = replace(found, notes=(*found.notes, *few_shot.notes(engine, settings)))
+        names = tuple(experts or ()) or None
+        found = replace(found, notes=(*found.notes, *few_shot.notes(engine, settings, names)))
     except T2Error as error:
         # Where this computer keeps what was uploaded is nobody's business.
         line = str(error).replace(str(path), Path(path).name) if path else str(error)
         return SAME, SAME, SAME, note(line), *(SAME,) * 4
     name = suggested_name(f"{Path(table.name).stem}-mix", engine.library.experts())
     return (
-        Search(found, settings, name),
+        Search(found, settings, name, names),
         None,
         ticket + 1,
         note(""),
@@ -121,6 +127,12 @@ def begin(
         gr.update(visible=False),
         gr.update(visible=True),
     )
+
+
+def offered(engine: Engine, chosen: Sequence[str]) -> Any:
+    """The experts that there are to mix now; what was chosen stays chosen where it is there."""
+    names = asking.expert_names(engine)
+    return gr.update(choices=names, value=[name for name in chosen or () if name in names])
 
 
 def settings_from(
@@ -132,6 +144,7 @@ def settings_from(
     elite: float,
     seed: float,
     prior: float,
+    patience: float,
 ) -> Settings:
     """Settings of a search from the fields of the page; T2Error for what cannot be."""
     try:
@@ -144,6 +157,7 @@ def settings_from(
             elite=float(elite),
             seed=int(seed),
             prior=float(prior),
+            patience=int(patience),
         )
     except (TypeError, ValueError, OverflowError):
         raise T2Error("a number under Advanced is missing: fill it in") from None
@@ -182,7 +196,9 @@ def searching(engine: Engine, search: Search) -> Iterator[Values]:
     """
     result = None
     try:
-        with closing(few_shot.search(engine, search.shots, search.settings)) as generations:
+        with closing(
+            few_shot.search(engine, search.shots, search.settings, search.experts)
+        ) as generations:
             for record in generations:
                 records = (*result.records, record) if result else (record,)
                 result = Result(search, records)

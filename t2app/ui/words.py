@@ -11,7 +11,6 @@ INTRO = "The model looks at your question, mixes its experts, then answers."
 # Names that events select a tab by.
 TAB_CHAT, TAB_EXPERTS, TAB_TRAIN, TAB_FEW_SHOT = "chat", "experts", "train", "few-shot"
 TAB_MODEL = "model"
-TAB_MODEL = "model"
 
 # One click asks one of these; the first of each kind is on show while the chat is empty.
 EXAMPLES: dict[str, tuple[str, ...]] = {

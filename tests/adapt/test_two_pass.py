@@ -70,11 +70,11 @@ def test_the_answer_is_the_models_own_with_the_mix_in_effect(engine):
     assert answer.done
 
 
-def test_the_classifier_is_the_default(engine):
+def test_asking_the_model_is_the_default(engine):
     answer = two_pass.ask(engine, QUESTION, max_new_tokens=2)
-    expected = adapt.choose(engine, QUESTION, "classifier")
+    expected = adapt.choose(engine, QUESTION, "prompt")
     assert answer.adaptation.weights == pytest.approx(expected.weights, abs=1e-6)
-    assert answer.adaptation.strategy == "classifier"
+    assert answer.adaptation.strategy == "prompt"
 
 
 def test_other_answers_like_the_base(engine, monkeypatch):
@@ -202,7 +202,7 @@ def test_history_is_read(engine, monkeypatch):
 def test_the_first_pass_looks_at_the_last_question_alone(engine):
     talk = [user("12 dogs"), {"role": "assistant", "content": "reply"}, user(QUESTION)]
     first = next(two_pass.stream(engine, talk))
-    alone = adapt.choose(engine, QUESTION, "classifier")
+    alone = adapt.choose(engine, QUESTION, adapt.DEFAULT)
     assert first.adaptation.probabilities == pytest.approx(alone.probabilities, abs=1e-6)
 
 

@@ -33,7 +33,7 @@ def test_json_holds_what_the_contract_says(cli):
     assert all(seconds >= 0 for seconds in found["timings"].values())
     assert found["tokens"] == 3
     assert found["model"] == "small"
-    assert found["strategy"] == "classifier"
+    assert found["strategy"] == "prompt"
     assert isinstance(found["answer"], str)
 
 
@@ -52,6 +52,16 @@ def test_weights_are_the_manual_strategy(cli):
     assert found["weights"] == {"math": 0.7, "code": 0.3}
     assert found["label"] is None
     assert found["probabilities"] == {}
+
+
+def test_a_model_without_experts_answers_too(cli, engine):
+    for name in list(engine.library.experts()):
+        engine.library.delete(name)
+    found = cli("ask", QUESTION, "--json", *SHORT)
+    assert found.code == 0
+    assert found.json["probabilities"] == {"other": 1}
+    base = cli("ask", QUESTION, "--strategy", "off", "--json", *SHORT)
+    assert found.json["answer"] == base.json["answer"]
 
 
 @pytest.mark.parametrize("strategy", ["prompt", "classifier", "off", "manual"])

@@ -154,14 +154,39 @@ def test_an_expert_that_changed_is_measured_again(toy_grid, make_expert):
 
 def test_a_grid_as_tables(toy_grid):
     _, found, _ = toy_grid
-    tasks, questions = grid.markdown(found).split("\n\n")
+    tasks, mixed, against, questions = grid.markdown(found).split("\n\n")
     head, rule, *rows = tasks.split("\n")
     assert head.startswith("| task | base |")
     assert len(rows) == 3
     assert {line.count("|") for line in (head, rule, *rows)} == {head.count("|")}
     accuracy = found["tasks"]["math"]["base"]["accuracy"]
     assert f"| math | {100 * accuracy:.1f} ±" in rows[0]
-    assert "hand-written" in questions
+    assert "| all kinds |" in mixed
+    assert "| math | " in against
+    assert " to " in against
+    head, _, *rows = questions.split("\n")
+    assert head == "| hand-written | math | other | together |"
+    counts = found["handwritten"]["prompt"]["confusion"]["counts"]
+    assert rows[0].startswith(f"| prompt | {counts[0][0]}/1 | {counts[1][1]}/1 |")
+
+
+def test_other_ways_to_keep_factors_are_measured_for_themselves(toy_grid, monkeypatch, passes):
+    engine, found, memo = toy_grid
+    assert (found["execution"], found["factors"]) == ("auto", "auto")
+    seen = len(passes)
+    run = lambda: grid.run(engine, ("math",), ("prompt",), 4, memo=memo)  # noqa: E731
+    run()
+    pace = len(passes) - seen  # what is measured each time: how long it will take
+    monkeypatch.setattr(engine.svf, "storage", "nf4")
+    seen = len(passes)
+    assert run()["factors"] == "nf4"
+    assert len(passes) - seen > pace
+
+
+def test_a_model_without_a_classifier_is_measured_without_it(toys):
+    assert "classifier" in grid.usual(toys)
+    toys.library.delete("dispatch")
+    assert grid.usual(toys) == tuple(s for s in grid.USUAL if s != "classifier")
 
 
 def test_it_fails_before_anything_is_measured(toys, passes):

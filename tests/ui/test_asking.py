@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from t2app import adapt
 from t2app.ui import asking, conversation, words
 from t2app.ui.conversation import Turn, Turns
 from tests.ui.double import Double, Script
@@ -109,6 +110,8 @@ def test_an_answer_streams_and_says_what_was_asked() -> None:
     assert settings == {
         "strategy": "classifier",
         "weights": None,
+        "generate_label": False,
+        "mix": None,
         "compare": False,
         "temperature": 0.5,
         "max_new_tokens": 64,
@@ -197,10 +200,42 @@ def test_restore() -> None:
 
 def test_experts_that_only_sort_get_no_slider() -> None:
     assert asking.expert_names(Double()) == ["code", "math", "reasoning"]
-    assert asking.first_strategy(Double()) == "classifier"
+    assert asking.fitted(Double(), "classifier")[0] == SKIP
     double = Double()
     double.library = SimpleNamespace(experts=dict)
-    assert asking.first_strategy(double) == "prompt"
+    assert asking.fitted(double, "classifier")[0] == adapt.DEFAULT
+    assert asking.fitted(double, "prototype")[0] == SKIP
+
+
+def test_saved_mixes_are_offered_with_their_strategy() -> None:
+    double = Double()
+    made = {"old": "2026-01-01", "new": "2026-02-02"}
+    double.library = SimpleNamespace(
+        experts=lambda: {
+            "math": SimpleNamespace(task="math", header={}),
+            **{
+                name: SimpleNamespace(task="sums", header={"mix": {}, "created": created})
+                for name, created in made.items()
+            },
+        }
+    )
+    line, mixes = asking.chosen(double, "few-shot", "old")
+    assert line == asking.explained("few-shot")
+    assert mixes["choices"] == [(asking.NEWEST, ""), ("new", "new"), ("old", "old")]
+    assert (mixes["visible"], mixes["value"]) == (True, "old")
+    assert asking.chosen(double, "few-shot", "gone")[1]["value"] == ""
+    assert asking.chosen(double, "prompt", "")[1]["visible"] is False
+
+
+@pytest.mark.parametrize(
+    ("strategy", "mix", "passed"),
+    [("few-shot", "mine", "mine"), ("few-shot", "", None), ("prompt", "mine", None)],
+)
+def test_a_saved_mix_and_a_label_said_aloud_reach_the_model(strategy, mix, passed) -> None:
+    double = Double()
+    answered(double, (Turn("q", strategy),), aloud=True, mix=mix)
+    [(_, given)] = double.asked
+    assert (given["mix"], given["generate_label"]) == (passed, True)
 
 
 def test_a_new_expert_gets_a_slider_when_the_sliders_are_opened() -> None:

@@ -26,12 +26,12 @@ THREE = pd.DataFrame(
     [["What is 2 + 3?", "5"], ["What is 4 + 4?", "8"], ["What is 9 - 2?", "7"], ["", ""]],
     columns=["question", "answer"],
 )
-SETTINGS = ("likelihood", False, False, 2, 4, 0.5, 0, 0)
+SETTINGS = ("likelihood", False, False, 2, 4, 0.5, 0, 0, 3)
 SEARCH, RESULT, TICKET, NOTICE = range(4)
 
 
 def begin(engine: Any, source: str = TYPED, grid: Any = THREE, **more: Any) -> tuple[Any, ...]:
-    given = {"pasted": "", "path": None, "reward": AUTO, "count": 10, **more}
+    given = {"pasted": "", "path": None, "reward": AUTO, "count": 10, "experts": [], **more}
     settings = given.pop("settings", SETTINGS)
     return act.begin(engine, 3, source, grid, *given.values(), *settings)
 
@@ -64,6 +64,22 @@ def test_typed_examples_open_a_search(engine) -> None:
     assert "numbers" in values[4]  # how answers are judged
 
 
+def test_the_experts_that_were_chosen_are_mixed(engine) -> None:
+    search = begin(engine, experts=["math", "code"])[SEARCH]
+    *_, (result, _) = act.searching(engine, search)
+    assert result.found.experts == ("math", "code")
+    assert begin(engine)[SEARCH].experts is None
+    refused = begin(engine, experts=["gone"])
+    assert refused[SEARCH] == SKIP
+    assert "gone" in said(refused[NOTICE])
+
+
+def test_experts_to_mix_are_those_there_are(engine) -> None:
+    update = act.offered(engine, ["math", "gone"])
+    assert update["choices"] == ["code", "math", "reasoning"]
+    assert update["value"] == ["math"]
+
+
 def test_pasted_and_uploaded_examples(engine, tmp_path) -> None:
     text = "question,answer\n" + "\n".join(f"What is {n} + 1?,{n + 1}" for n in range(12))
     pasted = begin(engine, PASTED, pasted=text)[SEARCH]
@@ -85,9 +101,9 @@ def test_pasted_and_uploaded_examples(engine, tmp_path) -> None:
         ({"source": UPLOADED}, "Choose a file first"),
         ({"source": UPLOADED, "path": "/nowhere/x.csv"}, "&#x27;x.csv&#x27;"),
         ({"reward": "numeric", "grid": THREE.assign(answer=["a", "b", "c", ""])}, "Row 1"),
-        ({"settings": ("accuracy", False, False, None, 4, 0.5, 0, 2)}, "Advanced"),
-        ({"settings": ("accuracy", False, False, 2, 1, 0.5, 0, 2)}, "Population is 1"),
-        ({"settings": ("accuracy", False, False, 2, 4, 0.5, 0, -1)}, "Prior is -1"),
+        ({"settings": ("accuracy", False, False, None, 4, 0.5, 0, 2, 3)}, "Advanced"),
+        ({"settings": ("accuracy", False, False, 2, 1, 0.5, 0, 2, 3)}, "Population is 1"),
+        ({"settings": ("accuracy", False, False, 2, 4, 0.5, 0, -1, 3)}, "Prior is -1"),
         ({"grid": pd.DataFrame([["Why?", "a"], ["Why?", "b"]], columns=list("xy"))}, "exampl"),
     ],
 )
@@ -179,7 +195,7 @@ def test_nothing_found_yet() -> None:
 
 
 def test_weights_by_layer_are_drawn_by_layer(engine) -> None:
-    search = begin(engine, settings=("likelihood", True, True, 1, 4, 0.5, 0, 0))[SEARCH]
+    search = begin(engine, settings=("likelihood", True, True, 1, 4, 0.5, 0, 0, 3))[SEARCH]
     *_, (result, _) = act.searching(engine, search)
     _, _, _, _, _, layers, line, *_ = act.drawn(result)
     assert [len(row) for row in layers["value"].data[0].z] == [3, 3]  # two layers, three experts
@@ -229,7 +245,7 @@ def test_a_plain_mix_is_used_without_saving(engine, result) -> None:
 
 
 def test_a_mix_that_sliders_cannot_show_is_saved_first(engine) -> None:
-    search = begin(engine, settings=("likelihood", True, False, 1, 4, 0.5, 0, 0))[SEARCH]
+    search = begin(engine, settings=("likelihood", True, False, 1, 4, 0.5, 0, 0, 3))[SEARCH]
     *_, (result, _) = act.searching(engine, search)
     *_, hand, _, _, _, kept, _ = act.use(engine, result, "by-layer")
     assert kept.saved == "by-layer"
