@@ -35,7 +35,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--model", default=TINY, help="tiny (built in), a folder or a model id on the hub")
     add("--quant", default="auto", choices=("auto", "nf4", "int8", "none"), help="how to load it")
-    add("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where it runs")
+    add("--device", default="auto", help="auto, cpu, cuda, or one GPU of several: cuda:1")
     ways = ("auto", "factored", "merged")
     add(
         "--execution",

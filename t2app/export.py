@@ -17,6 +17,7 @@ from t2app import models
 from t2app.engine import Engine
 from t2app.errors import T2Error
 from t2app.models import BaseModel, Report
+from t2app.models.loading import plain_bytes
 from t2app.svf.merged import write_into_model
 from t2app.svf.mixing import Weights
 
@@ -49,9 +50,11 @@ def write(
     """Write base ``model`` with the mix ``weights`` to ``folder``; what was written, for people.
 
     The folder appears whole or not at all. Raises T2Error for what ``models.load`` refuses, unknown
-    experts, impossible weights, and a folder that is in use or cannot be written.
+    experts, impossible weights, and a folder that is in use or cannot be written; before the model
+    is loaded if the disk has no room for it.
     """
     check_folder(folder)
+    _check_disk(plain_bytes(model), folder)
     # Its own copy of the model, since it is overwritten; on the CPU, which has the most room.
     base = models.load(model, "none", "cpu", report)
     engine = Engine(base, models.factors(base, report), storage="dense")
@@ -71,18 +74,25 @@ def write(
     }
 
 
+def _check_disk(size: int, folder: Path) -> None:
+    """``T2Error`` unless there is room for ``size`` bytes where ``folder`` will be."""
+    there = next(parent for parent in folder.absolute().parents if parent.exists())
+    free = shutil.disk_usage(there).free
+    if size > free:
+        raise T2Error(
+            f"the checkpoint takes {size / 1e9:.1f} GB and {folder.parent} has "
+            f"{free / 1e9:.1f} GB free: choose another disk"
+        )
+
+
 def _save(base: BaseModel, weights: Mapping[str, float], folder: Path) -> None:
     """Everything under another name first."""
     size = sum(p.numel() * p.element_size() for p in base.model.parameters())
     work = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(folder.parent).free
-        if size > free:
-            raise T2Error(
-                f"the checkpoint takes {size / 1e9:.1f} GB and {folder.parent} has "
-                f"{free / 1e9:.1f} GB free: choose another disk"
-            )
+        # Again: others may have filled it meanwhile.
+        _check_disk(size, folder)
         work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         base.model.save_pretrained(work)
         base.tokenizer.save_pretrained(work)

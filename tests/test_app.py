@@ -21,6 +21,36 @@ def test_defaults() -> None:
     assert options.auth is None
 
 
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:1"])
+def test_devices_are_those_of_the_command(device: str) -> None:
+    assert app.parse(["--device", device]).device == device
+
+
+@pytest.mark.parametrize(
+    ("device", "expected"),
+    [
+        ("gpu", "unknown device 'gpu': choose auto, cpu, cuda or one GPU (cuda:1)"),
+        ("cuda:2", "device 'cuda:2' does not exist: there are 2"),
+    ],
+)
+def test_a_bad_device_is_the_line_of_the_command(
+    device: str,
+    expected: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    checkpoint: Path,
+) -> None:
+    from t2app.cli import main
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    options = ["--device", device, "--model", str(checkpoint)]
+    assert app.main(options) == main(["ask", "hello", *options]) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == f"app.py: {expected}"
+    assert second.endswith(f": {expected}")
+
+
 def test_auth_may_hold_colons() -> None:
     assert app.parse(["--auth", "me:a:b"]).auth == ("me", "a:b")
 

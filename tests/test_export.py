@@ -141,9 +141,24 @@ def test_a_folder_in_use_is_left_alone(base_folder, tmp_path):
         export.write(str(base_folder), {}, base_folder / "config.json" / "x")
 
 
-def test_full_disk(base_folder, tmp_path, monkeypatch):
-    usage = shutil.disk_usage(tmp_path)._replace(free=100)
-    monkeypatch.setattr(export.shutil, "disk_usage", lambda path: usage)
+def disk_with(monkeypatch, *frees: int) -> None:
+    """A disk that has so much free, one time after the other."""
+    usage, left = shutil.disk_usage("."), list(frees)
+    monkeypatch.setattr(export.shutil, "disk_usage", lambda path: usage._replace(free=left.pop(0)))
+
+
+def test_full_disk_is_said_before_anything_is_loaded(base_folder, tmp_path, monkeypatch):
+    disk_with(monkeypatch, 100)
+    for name in ("load", "factors"):
+        monkeypatch.setattr(models, name, lambda *_, **__: pytest.fail("the model was loaded"))
+    with pytest.raises(T2Error, match=r"takes 0\.0 GB and .*/new has 0\.0 GB free: choose another"):
+        export.write(str(base_folder), WEIGHTS, tmp_path / "new" / "mix")
+    assert not (tmp_path / "new").exists()
+
+
+def test_disk_that_fills_meanwhile(base_folder, tmp_path, monkeypatch):
+    models.factors(models.load(str(base_folder), "none", "cpu"))  # these ask the disk as well
+    disk_with(monkeypatch, 10**9, 100)
     with pytest.raises(T2Error, match="GB free: choose another disk"):
         export.write(str(base_folder), {}, tmp_path / "mix")
     assert not (tmp_path / "mix").exists()

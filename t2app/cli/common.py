@@ -15,7 +15,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         "--model", default="tiny", help="tiny (built in), a folder, or a Hugging Face id"
     )
     parser.add_argument("--quant", default="auto", help="auto, nf4, int8 or none")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1")
     parser.add_argument(
         "--execution",
         default="auto",

@@ -12,7 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``factors``."""
     parser.add_argument("model", help="tiny, a folder, or a Hugging Face id")
     parser.add_argument("--quant", default="auto", help="auto, nf4, int8 or none")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1")
     add_json(parser)
 
 

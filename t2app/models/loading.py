@@ -45,7 +45,8 @@ class BaseModel:
 
     ``base`` names the exact weights: ``NAME@`` and the start of their SHA-256, or hub id and
     revision; experts carry it. ``context`` is the longest sequence in tokens; ``device`` where its
-    input goes; ``skipped`` names the weights in its blocks that experts cannot adapt.
+    input goes; ``skipped`` names the weights in its blocks that experts cannot adapt; ``place`` is
+    what it was loaded for, where ``cuda`` without a number means all GPUs.
     """
 
     model: PreTrainedModel
@@ -57,6 +58,7 @@ class BaseModel:
     context: int
     folder: Path
     skipped: tuple[str, ...] = ()
+    place: torch.device | None = None
 
 
 def load(
@@ -70,10 +72,11 @@ def load(
 
     ``quant``: ``auto`` is NF4 on a GPU; on a CPU the fastest that fits into memory. ``none`` is
     bfloat16, float32 for the built-in model. ``device``: ``auto`` is the GPU if there is one; a
-    model that one GPU cannot hold is spread over all of them. ``report(stage, done, total)`` tells
-    how far it is. ``storage``: how factors will be kept beside the weights, for their memory.
+    model that one GPU cannot hold is spread over all of them, but for one of several processes.
+    ``report(stage, done, total)`` tells how far it is. ``storage``: how factors will be kept beside
+    the weights, for their memory.
     """
-    place = precision.device_named(device)
+    place = _place(device)
     found = source.locate(name)
     config = checkpoint.read_config(found.folder)
     tokenizer = checkpoint.read_tokenizer(found.folder)
@@ -97,7 +100,16 @@ def load(
         context=config.get_text_config(decoder=True).max_position_embeddings,
         folder=found.folder,
         skipped=skipped,
+        place=place,
     )
+
+
+def plain_bytes(name: str) -> int:
+    """Bytes of a model's weights unquantised, from its configuration: nothing large is fetched."""
+    found = source.locate(name)
+    bones = memory.skeleton(checkpoint.read_config(found.folder))
+    kind = str(precision.plain_dtype(found.label)).removeprefix("torch.")
+    return memory.need(bones, kind, None).weights
 
 
 def factors(base: BaseModel, report: Report = lambda *_: None) -> dict[str, Factor]:
@@ -153,6 +165,19 @@ def _whole(base: BaseModel) -> PreTrainedModel:
     cpu = torch.device("cpu")
     memory.check(base.name, memory.need(memory.skeleton(config), "bfloat16", None), cpu)
     return _from_pretrained(base.folder, config, "bfloat16", {"": cpu})
+
+
+def _place(device: str) -> torch.device:
+    """The device of that name; for one of several processes, ``cuda`` is its own GPU alone."""
+    place, own = precision.device_named(device), memory.own_gpu()
+    if place.type != "cuda" or place.index is not None or own is None:
+        return place
+    if own >= (count := torch.cuda.device_count()):
+        raise T2Error(
+            f"process {own + 1} on this computer has no GPU of its own: there are {count}; start "
+            f"at most {count} here"
+        )
+    return torch.device("cuda", own)
 
 
 def _precision(

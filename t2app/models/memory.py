@@ -7,6 +7,7 @@ memory of long conversations and of training, which grows with the batch.
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,6 +113,15 @@ def total(place: torch.device) -> int:
 def gpus(place: torch.device) -> list[int]:
     """Numbers of the GPUs that ``place`` means: one, or all for ``cuda``."""
     return list(range(torch.cuda.device_count())) if place.index is None else [place.index]
+
+
+def own_gpu() -> int | None:
+    """Number of this process's GPU where a launcher started several processes, else None."""
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        return None
+    # A launcher may show each process its own GPU only, which is then the first.
+    several = torch.cuda.device_count() > 1
+    return int(os.environ.get("LOCAL_RANK", "0")) if several else 0
 
 
 def _left_of_group() -> float:

@@ -35,7 +35,7 @@ def device_named(name: str) -> torch.device:
     except RuntimeError:
         place = None
     if place is None or place.type not in ("cpu", "cuda"):
-        raise T2Error(f"unknown device {name!r}: choose auto, cpu or cuda")
+        raise T2Error(f"unknown device {name!r}: choose auto, cpu, cuda or one GPU (cuda:1)")
     if place.type == "cuda" and not torch.cuda.is_available():
         raise T2Error(f"device {name!r} was asked for but no CUDA GPU is usable: choose cpu")
     if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
+from t2app.models import memory
+
 T = TypeVar("T")
 U = TypeVar("U")
 
@@ -26,9 +28,9 @@ def is_main() -> bool:
 
 def choose_device() -> None:
     """A GPU of its own for each process of this machine; before the model is loaded."""
-    local = int(os.environ.get("LOCAL_RANK", "0"))
-    if torch.cuda.is_available() and local < torch.cuda.device_count():
-        torch.cuda.set_device(local)
+    own = memory.own_gpu()
+    if own is not None and torch.cuda.is_available() and own < torch.cuda.device_count():
+        torch.cuda.set_device(own)
 
 
 class World:

@@ -30,6 +30,7 @@ QUANTS = {
     "int8": "int8",
     "none": "Full (16 bit)",
 }
+STORAGES = {"auto": "As they are", "int8": "int8", "nf4": "NF4"}
 BUILT_IN = "The built-in model stays ready at all times."
 
 HANDLER: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -39,6 +40,8 @@ RELOAD = "() => { window.location.reload(); }"
 
 def build(page: gr.Blocks, resident: Resident) -> None:
     """Put the tab into ``page``, which must be open."""
+    kept = resident.engine.svf.storage
+    kept = kept if kept in STORAGES else "auto"
     with gr.Row(elem_id="t2-models"):
         with gr.Column(scale=4, min_width=300, elem_classes="t2-card"):
             now = gr.HTML(present(resident.engine), elem_id="t2-model-now")
@@ -51,7 +54,7 @@ def build(page: gr.Blocks, resident: Resident) -> None:
         with gr.Column(scale=6, min_width=300, elem_classes="t2-card"):
             gr.HTML("<h2>Load another model</h2>")
             name = gr.Dropdown(
-                choices=choices(resident.engine, "auto"),
+                choices=choices(resident.engine, "auto", kept),
                 value=None,
                 label="Model",
                 info="Pick one, or write a Hugging Face id or a folder.",
@@ -64,6 +67,13 @@ def build(page: gr.Blocks, resident: Resident) -> None:
                 label="Precision",
                 elem_id="t2-model-quant",
             )
+            storage = gr.Radio(
+                choices=[(words, key) for key, words in STORAGES.items()],
+                value=kept,
+                label="Factors",
+                info="Smaller ones save memory and make experts coarser: int8 hardly, NF4 more.",
+                elem_id="t2-model-factors",
+            )
             needs = gr.HTML(elem_id="t2-model-needs")
             load = gr.Button("Load", variant="primary", elem_id="t2-model-load")
             how_far = gr.HTML(progress(resident), elem_id="t2-model-progress")
@@ -72,53 +82,50 @@ def build(page: gr.Blocks, resident: Resident) -> None:
     clock = gr.Timer(SECONDS_BETWEEN_LOOKS, active=False)
     shown = [now, unload, load, how_far, clock]
 
-    for field in (name, quant):
-        field.change(resident.bind(needed), [name, quant], needs, **AT_ONCE)
-    quant.change(resident.bind(listing), quant, name, **AT_ONCE)
-    load.click(partial(start, resident), [name, quant], shown, **HANDLER)
-    unload.click(partial(start, resident, TINY, "auto"), None, shown, **HANDLER)
+    for field in (name, quant, storage):
+        field.change(resident.bind(needed), [name, quant, storage], needs, **AT_ONCE)
+    for field in (quant, storage):
+        field.change(resident.bind(listing), [quant, storage], name, **AT_ONCE)
+    load.click(partial(start, resident), [name, quant, storage], shown, **HANDLER)
+    unload.click(partial(start, resident, TINY, "auto", "auto"), None, shown, **HANDLER)
     clock.tick(partial(look, resident), brought, [*shown, brought], **AT_ONCE)
     brought.change(None, js=RELOAD, **AT_ONCE)
     page.load(partial(arrive, resident), None, shown, **AT_ONCE)
 
 
-def choices(engine: Engine, quant: str) -> list[tuple[str, str]]:
+def choices(engine: Engine, quant: str, storage: str) -> list[tuple[str, str]]:
     """The menu: each model with its download and the memory that it needs here."""
-    return [(_choice(engine, entry, quant), entry.name) for entry in CATALOGUE]
+    return [(_choice(engine, entry, quant, storage), entry.name) for entry in CATALOGUE]
 
 
-def _choice(engine: Engine, entry: Listed, quant: str) -> str:
-    kind = precision_here(engine, entry, quant)
-    size = gigabytes(_need(engine, entry, kind).total)
+def _choice(engine: Engine, entry: Listed, quant: str, storage: str) -> str:
+    kind = precision_here(engine, entry, quant, storage)
+    size = gigabytes(entry.need(kind, storage, engine.base.device).total)
     licence = " · licence on the hub" if entry.gated else ""
     return f"{entry.title} · {entry.download:.1f} GB to download · {size} of memory{licence}"
 
 
-def listing(engine: Engine, quant: str) -> Any:
-    """The menu for another precision."""
-    return gr.update(choices=choices(engine, quant))
+def listing(engine: Engine, quant: str, storage: str) -> Any:
+    """The menu for another precision or other factors."""
+    return gr.update(choices=choices(engine, quant, storage))
 
 
-def precision_here(engine: Engine, entry: Listed, quant: str) -> str:
+def precision_here(engine: Engine, entry: Listed, quant: str, storage: str) -> str:
     """The precision that ``quant`` comes to for a listed model on this machine."""
     place = engine.base.device
     free = memory.free(place)
     return precision.choose(
-        entry.name, quant, place, lambda kind: _need(engine, entry, kind).total <= free
+        entry.name, quant, place, lambda kind: entry.need(kind, storage, place).total <= free
     )
 
 
-def _need(engine: Engine, entry: Listed, kind: str) -> memory.Need:
-    """What it would take in the place of the model that is loaded."""
-    return entry.need(kind, engine.svf.storage, engine.base.device)
-
-
-def start(resident: Resident, name: str | None, quant: str) -> tuple[Any, ...]:
+def start(resident: Resident, name: str | None, quant: str, storage: str) -> tuple[Any, ...]:
     """Begin to load a model, or say why not."""
     try:
         if not (name or "").strip():
             raise T2Error("pick a model or write its name first")
-        resident.switch(name.strip(), quant, resident.engine.base.device.type)
+        base = resident.engine.base
+        resident.switch(name.strip(), quant, str(base.place or base.device), storage)
     except T2Error as error:
         return *_state(resident), note(str(error)), gr.skip()
     return *_state(resident), progress(resident), gr.Timer(active=True)
@@ -185,18 +192,18 @@ def memory_bar(engine: Engine) -> str:
     )
 
 
-def needed(engine: Engine, name: str | None, quant: str) -> str:
+def needed(engine: Engine, name: str | None, quant: str, storage: str) -> str:
     """What the chosen model would take here, in words; nothing for one that is not listed."""
     entry = listed((name or "").strip())
     if entry is None:
         text = "What it needs is checked before anything is loaded." if name else BUILT_IN
         return f'<p class="t2-quiet">{text}</p>'
     try:
-        kind = precision_here(engine, entry, quant)
+        kind = precision_here(engine, entry, quant, storage)
     except T2Error as error:
         return note(str(error))
     free = memory.free(engine.base.device)
-    need = _need(engine, entry, kind)
+    need = entry.need(kind, storage, engine.base.device)
     fits = need.total <= free
     verdict = "fits" if fits else "does not fit"
     count = entry.parameters

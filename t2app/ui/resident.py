@@ -90,10 +90,13 @@ class Resident:
         """Never change the model while ``reason()`` gives a line, which tells the user why not."""
         self._reasons.append(reason)
 
-    def switch(self, model: str, quant: str = "auto", device: str = "auto") -> None:
+    def switch(
+        self, model: str, quant: str = "auto", device: str = "auto", storage: str | None = None
+    ) -> None:
         """Start to load another model, executed as the present one; ``loading`` tells how far.
 
-        Raises T2Error, with nothing changed, while something needs the present one.
+        ``storage`` says how its factors are kept, by default as now. Raises T2Error, with nothing
+        changed, while something needs the present one.
         """
         with self._lock:
             if self.loading is not None and self.loading.running:
@@ -101,7 +104,10 @@ class Resident:
             self._refuse()
             self.loading = Loading(model)
             self._thread = threading.Thread(
-                target=self._bring, args=(model, quant, device), name="load a model", daemon=True
+                target=self._bring,
+                args=(model, quant, device, storage or self._engine.svf.storage),
+                name="load a model",
+                daemon=True,
             )
         self._thread.start()
 
@@ -115,7 +121,7 @@ class Resident:
             if (line := reason()) is not None:
                 raise T2Error(f"the model cannot be changed now: {line}")
 
-    def _bring(self, model: str, quant: str, device: str) -> None:
+    def _bring(self, model: str, quant: str, device: str, storage: str) -> None:
         """Load in the background, then change places unless a job has started meanwhile."""
         pace = Pace()
 
@@ -131,7 +137,7 @@ class Resident:
                 device,
                 report=report,
                 execution=self._engine.execution.choice,
-                storage=self._engine.svf.storage,
+                storage=storage,
             )
             self._refuse()
             self._engine = engine

@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM, BertConfig, BertForMaskedLM, T5Co
 from t2app import config, models
 from t2app.errors import T2Error
 from t2app.models import memory, precision
+from t2app.models.loading import plain_bytes
 from t2app.svd.factor import factor
 from t2app.svd.modules import adapted_modules
 from t2app.svf.hooks import SVF
@@ -347,6 +348,110 @@ def test_gpu_number_that_is_not_there(checkpoint, monkeypatch):
 @pytest.mark.parametrize("device", ["gpu", "mps", "", "cpu:x"])
 def test_unknown_device(checkpoint, device):
     fails("unknown device", checkpoint, device=device)
+
+
+@pytest.fixture
+def gpus(monkeypatch) -> dict[int, int]:
+    """Two GPUs, by what each has free: change it. What is put on them stays on the CPU."""
+    frees = {0: 10**9, 1: 10**9}
+    for name in ("WORLD_SIZE", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(frees))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda index: (frees[index], 80 * 10**9))
+    return frees
+
+
+@pytest.fixture
+def placed(monkeypatch) -> list[dict]:
+    """How ``from_pretrained`` was asked to place each model."""
+    asked: list[dict] = []
+    real = AutoModelForCausalLM.from_pretrained
+
+    def put(folder, *, device_map, max_memory=None, **rest):
+        asked.append({"device_map": device_map, "max_memory": max_memory})
+        return real(folder, device_map={"": "cpu"}, **rest)
+
+    monkeypatch.setattr("transformers.AutoModelForCausalLM.from_pretrained", put)
+    return asked
+
+
+def launched(monkeypatch, rank: int, size: int = 2) -> None:
+    """As ``torchrun`` and ``accelerate launch`` say it."""
+    monkeypatch.setenv("WORLD_SIZE", str(size))
+    monkeypatch.setenv("LOCAL_RANK", str(rank))
+
+
+@pytest.mark.parametrize("device", ["auto", "cuda"])
+@pytest.mark.parametrize("rank", [0, 1])
+def test_one_of_several_processes_loads_on_its_own_gpu(
+    checkpoint, monkeypatch, gpus, placed, device, rank
+):
+    launched(monkeypatch, rank)
+    gpus[1 - rank] = 0  # the other process has filled it
+    base = models.load(str(checkpoint), "none", device)
+    own = torch.device("cuda", rank)
+    assert placed == [{"device_map": {"": own}, "max_memory": None}]
+    assert base.place == own
+
+
+@pytest.mark.parametrize("device", ["auto", "cuda"])
+def test_one_of_several_processes_is_refused_where_its_own_gpu_is_full(
+    checkpoint, monkeypatch, gpus, placed, device
+):
+    launched(monkeypatch, 1)
+    gpus.update({0: 80 * 10**9, 1: 10**6})
+    fails("the GPU has 1.0 MB free", checkpoint, quant="none", device=device)
+    assert placed == []
+
+
+def test_more_processes_than_gpus(checkpoint, monkeypatch, gpus, placed):
+    launched(monkeypatch, 2, 3)
+    fails("process 3 .* no GPU of its own: there are 2", checkpoint, quant="none", device="cuda")
+    assert placed == []
+    assert models.load(str(checkpoint), "none", "cpu").place == torch.device("cpu")
+
+
+def test_a_process_that_is_shown_its_own_gpu_only(checkpoint, monkeypatch, gpus, placed):
+    launched(monkeypatch, 1)
+    del gpus[1]
+    models.load(str(checkpoint), "none", "cuda")
+    assert placed[0]["device_map"] == {"": torch.device("cuda", 0)}
+
+
+@pytest.mark.parametrize("size", [None, 1])
+def test_one_process_uses_every_gpu_where_the_first_is_too_small(
+    checkpoint, monkeypatch, gpus, placed, size
+):
+    if size is not None:
+        launched(monkeypatch, 0, size)
+    assert models.load(str(checkpoint), "none", "auto").place == torch.device("cuda")
+    assert placed.pop()["device_map"] == {"": torch.device("cuda")}
+    gpus[0] = memory.SPARE
+    assert models.load(str(checkpoint), "none", "cuda").place == torch.device("cuda")
+    asked = placed.pop()
+    assert asked["device_map"] == "balanced"
+    assert list(asked["max_memory"]) == [0, 1]
+
+
+def test_a_gpu_by_its_number_is_taken_alone(checkpoint, gpus, placed):
+    gpus[0] = 0
+    base = models.load(str(checkpoint), "none", "cuda:1")
+    assert placed == [{"device_map": {"": torch.device("cuda:1")}, "max_memory": None}]
+    assert str(base.place) == "cuda:1"
+
+
+def test_the_size_unquantised_is_known_before_loading(checkpoint, tmp_path, monkeypatch):
+    base = models.load(str(checkpoint), "none", "cpu")
+    base.model.save_pretrained(tmp_path)
+    written = (tmp_path / "model.safetensors").stat().st_size
+    monkeypatch.setattr(
+        "transformers.AutoModelForCausalLM.from_pretrained",
+        lambda *_, **__: pytest.fail("the weights were read"),
+    )
+    assert plain_bytes(str(checkpoint)) == pytest.approx(written, rel=0.05)
+    monkeypatch.setattr(config, "TINY_DIR", checkpoint)
+    assert plain_bytes("tiny") == pytest.approx(2 * written, rel=0.05)
 
 
 def test_unknown_quantisation(checkpoint):

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from t2app.svf import expert as expert_file
-from t2app.training.parallel import World
+from t2app.training.parallel import World, choose_device
 from t2app.training.tally import Tally
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -115,6 +115,29 @@ def test_one_process_needs_no_launcher():
     tensor = torch.ones(2)
     world.add(tensor)
     assert tensor.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("size", "rank", "count", "chosen"),
+    [
+        ("1", "0", 4, []),
+        ("4", "0", 4, [0]),
+        ("4", "3", 4, [3]),
+        ("8", "3", 4, [3]),  # two machines
+        ("4", "3", 1, [0]),  # each process is shown its own only
+        ("4", "3", 2, []),  # refused when the model is loaded, but not on the CPU
+        ("4", "3", 0, []),
+    ],
+)
+def test_each_process_chooses_a_gpu_of_its_own(monkeypatch, size, rank, count, chosen):
+    asked: list[int] = []
+    monkeypatch.setenv("WORLD_SIZE", size)
+    monkeypatch.setenv("LOCAL_RANK", rank)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    monkeypatch.setattr(torch.cuda, "set_device", asked.append)
+    choose_device()
+    assert asked == chosen
 
 
 def test_tallies_add_up():

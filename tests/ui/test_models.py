@@ -31,6 +31,7 @@ class Holder:
 
     def __init__(self, loading: Loading | None = None, refusal: str | None = None) -> None:
         self.engine, self.loading, self.refusal = Double(), loading, refusal
+        self.engine.base.place = None
         self.asked: list[tuple] = []
 
     def switch(self, *arguments: str) -> None:
@@ -57,27 +58,42 @@ def test_the_list_is_sound() -> None:
 
 
 def test_the_menu_says_what_each_model_needs_in_a_precision() -> None:
-    full = dict(map(reversed, models.choices(Double(), "none")))
-    small = dict(map(reversed, models.choices(Double(), "nf4")))
+    full = dict(map(reversed, models.choices(Double(), "none", "auto")))
+    small = dict(map(reversed, models.choices(Double(), "nf4", "auto")))
     assert full["Qwen/Qwen3-4B-Instruct-2507"] == (
         "Qwen3 4B · 8.0 GB to download · 10.9 GB of memory"
     )
     assert "5.5 GB of memory" in small["Qwen/Qwen3-4B-Instruct-2507"]
     assert small["google/gemma-3-1b-it"].endswith("licence on the hub")
-    assert models.listing(Double(), "nf4")["choices"] == models.choices(Double(), "nf4")
+    assert models.listing(Double(), "nf4", "auto")["choices"] == models.choices(
+        Double(), "nf4", "auto"
+    )
 
 
 def test_whether_a_model_fits_is_said() -> None:
-    fits = text(models.needed(Double(), "Qwen/Qwen3-0.6B", "none"))
+    fits = text(models.needed(Double(), "Qwen/Qwen3-0.6B", "none", "auto"))
     assert "In bfloat16 it takes 1.9 GB" in fits
     assert "which fits into the 8.0 GB that are free" in fits
-    large = models.needed(Double(), "meta-llama/Llama-3.1-8B-Instruct", "none")
+    large = models.needed(Double(), "meta-llama/Llama-3.1-8B-Instruct", "none", "auto")
     assert "which does not fit" in text(large)
     assert "licence has to be accepted" in large
     assert "t2-short" in large
-    assert "In nf4 it takes" in text(models.needed(Double(), "Qwen/Qwen3-4B-Instruct-2507", "auto"))
-    assert "checked before" in models.needed(Double(), "org/unknown", "auto")
-    assert models.BUILT_IN in models.needed(Double(), None, "auto")
+    assert "In nf4 it takes" in text(
+        models.needed(Double(), "Qwen/Qwen3-4B-Instruct-2507", "auto", "auto")
+    )
+    assert "checked before" in models.needed(Double(), "org/unknown", "auto", "auto")
+    assert models.BUILT_IN in models.needed(Double(), None, "auto", "auto")
+
+
+def test_factors_may_be_kept_smaller() -> None:
+    def gigabytes(storage: str) -> float:
+        line = text(models.needed(Double(), "Qwen/Qwen3-4B-Instruct-2507", "nf4", storage))
+        return float(re.search(r"it takes ([\d.]+) GB", line)[1])
+
+    assert gigabytes("auto") > gigabytes("int8") + 1 > gigabytes("nf4") + 1.3
+    holder = Holder()
+    models.start(holder, "org/model", "nf4", "nf4")
+    assert holder.asked == [("org/model", "nf4", "cpu", "nf4")]
 
 
 def test_what_is_loaded_now_names_what_is_not_adapted() -> None:
@@ -93,8 +109,8 @@ def test_what_is_loaded_now_names_what_is_not_adapted() -> None:
 
 def test_load_starts_and_watches() -> None:
     holder = Holder()
-    _, unload, load, how_far, clock = models.start(holder, " org/model ", "nf4")
-    assert holder.asked == [("org/model", "nf4", "cpu")]
+    _, unload, load, how_far, clock = models.start(holder, " org/model ", "nf4", "auto")
+    assert holder.asked == [("org/model", "nf4", "cpu", "auto")]
     assert "org/model" in how_far
     assert "goes on answering" in how_far
     assert (load["interactive"], unload["visible"]) == (False, False)
@@ -102,16 +118,25 @@ def test_load_starts_and_watches() -> None:
     assert clock.active
 
 
+@pytest.mark.parametrize("place", ["cpu", "cuda", "cuda:0", "cuda:1"])
+def test_the_next_model_goes_where_the_first_was_asked_to_go(place: str) -> None:
+    """To the GPU of that number, or to all where ``cuda`` was asked for, wherever it lies now."""
+    holder = Holder()
+    holder.engine.base.place = torch.device(place)
+    models.start(holder, "org/model", "auto", "auto")
+    assert holder.asked == [("org/model", "auto", place, "auto")]
+
+
 @pytest.mark.parametrize("name", [None, "", "  "])
 def test_load_without_a_name(name: str | None) -> None:
     holder = Holder()
-    assert "Pick a model or write its name first." in models.start(holder, name, "auto")[3]
+    assert "Pick a model or write its name first." in models.start(holder, name, "auto", "auto")[3]
     assert holder.asked == []
 
 
 def test_a_refusal_is_shown() -> None:
     holder = Holder(refusal="the model cannot be changed now: <an expert> is being trained")
-    how_far = models.start(holder, "org/model", "auto")[3]
+    how_far = models.start(holder, "org/model", "auto", "auto")[3]
     assert "The model cannot be changed now: &lt;an expert&gt; is being trained." in how_far
 
 

@@ -70,6 +70,14 @@ def test_the_old_model_answers_until_the_new_one_is_ready() -> None:
     assert loader.options == {"execution": "factored", "storage": "int8"}
 
 
+def test_factors_of_the_next_model_may_be_kept_otherwise() -> None:
+    loader = Loader()
+    resident = Resident(named("old"), loader)
+    resident.switch("new", storage="nf4")
+    resident.wait(10)
+    assert loader.options["storage"] == "nf4"
+
+
 @pytest.mark.parametrize(
     ("failure", "line"),
     [
