@@ -39,7 +39,14 @@ TWO_PASS = {
     "prototype": ("prototype", False),
 }
 STRATEGIES = (*TWO_PASS, *few_shot.VARIANTS)
-USUAL = (*TWO_PASS, "few-shot 3", "few-shot 5", "few-shot 10", "few-shot 5, likelihood")
+USUAL = (
+    *TWO_PASS,
+    "few-shot 3",
+    "few-shot 5",
+    "few-shot 10",
+    "few-shot 5, likelihood",
+    "few-shot 5, paper",
+)
 KNOWN_TASKS = (*BUILT_IN, *SISTERS)
 # Questions whose mix is kept one by one; of the others, only the mean.
 SHOWN = 30

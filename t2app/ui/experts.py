@@ -196,8 +196,9 @@ def _all() -> Parts:
                 gr.HTML("<h3>How questions were sorted</h3>")
                 strategy = gr.Dropdown(label="Sorted by", elem_id="t2-confusion-by")
                 confusion, confusion_words = _plot("t2-confusion"), gr.HTML()
-                gr.HTML("<h3>What their answers were mixed from, on average</h3>")
-                mixed = _plot("t2-mixed-by-task")
+                gr.HTML("<h3>What their answers were mixed from</h3>")
+                mixed_task = gr.Dropdown(label="Questions of", elem_id="t2-mixed-task")
+                mixed, mixed_words = _plot("t2-mixed"), gr.HTML(elem_id="t2-mixed-words")
         with gr.Tab("In this conversation", id="conversation") as conversation:
             gr.HTML("<h3>What each answer was mixed from</h3>")
             chosen, chosen_words = _plot("t2-contributions"), gr.HTML()
@@ -214,7 +215,9 @@ def _all() -> Parts:
         "strategy": strategy,
         "confusion": confusion,
         "confusion_words": confusion_words,
+        "mixed_task": mixed_task,
         "mixed": mixed,
+        "mixed_words": mixed_words,
         "sorting": sorting,
         "conversation": conversation,
         "chosen": chosen,
@@ -310,16 +313,18 @@ def _wire_all(resident: Resident, tabs: gr.Tabs, tab: gr.Tab, parts: Parts, chat
     compared.then(*pair, **IN_TURN)
     for choice in (left, right):
         choice.input(*pair, **IN_TURN)
-    strategy = parts["strategy"]
+    strategy, task = parts["strategy"], parts["mixed_task"]
     shown = [parts["effects"], parts["effects_words"], strategy, parts["sorting"]]
     measured = view.change(bind(act.effects), None, shown, **IN_TURN)
     sorted_by = (
         bind(act.confusion),
-        strategy,
-        [parts["confusion"], parts["confusion_words"], parts["mixed"]],
+        [strategy, task],
+        [parts["confusion"], parts["confusion_words"], task],
     )
-    measured.then(*sorted_by, **IN_TURN)
-    strategy.input(*sorted_by, **IN_TURN)
+    mixed = (bind(act.mixed), [strategy, task], [parts["mixed"], parts["mixed_words"]])
+    measured.then(*sorted_by, **IN_TURN).then(*mixed, **IN_TURN)
+    strategy.input(*sorted_by, **IN_TURN).then(*mixed, **IN_TURN)
+    task.input(*mixed, **IN_TURN)
     for opened in (tab.select, parts["conversation"].select):
         opened(
             act.contributions,

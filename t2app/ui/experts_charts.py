@@ -178,14 +178,15 @@ def contributions_figure(
             for i, (name, colour) in enumerate(zip(names, colours, strict=True))
         ]
     )
-    _plain(figure, height=280, left=44, right=8, top=8, bottom=44)
+    angle, below = _below(of) if of else (0, 44)
+    _plain(figure, height=236 + below, left=44, right=8, top=8, bottom=below)
     figure.update_layout(
         barmode="stack",
         bargap=0.25,
         showlegend=True,
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "itemclick": False},
         margin={"t": 40},
-        xaxis={"fixedrange": True},
+        xaxis={"fixedrange": True, "tickangle": angle},
         yaxis={"range": [0, 1], "tickformat": ".0%", "fixedrange": True, "gridcolor": GRID},
     )
     if not of:
@@ -232,16 +233,22 @@ def heat(
         )
     )
     figure.data[0].customdata = [[[a, d] for a in across] for d in down]
-    aslant = len(across) > 3
-    below = min(130, 24 + 4 * max(map(len, across), default=1)) if aslant else 30
+    angle, below = _below(across)
     height = max(120, min(640, CELL * len(down) + 10 + below))
     longest = max(map(len, down), default=1)
     _plain(figure, height=height, left=min(150, 7 * longest + 18), right=8, top=8, bottom=below)
     figure.update_layout(
-        xaxis=_ticks(across, {"side": "bottom", "tickangle": -35 if aslant else 0}),
+        xaxis=_ticks(across, {"side": "bottom", "tickangle": angle}),
         yaxis=_ticks(down, {"autorange": "reversed"}),
     )
     return figure
+
+
+def _below(names: Sequence[str]) -> tuple[int, int]:
+    """The angle of names below a figure, and the room they take: aslant where they are many."""
+    if len(names) <= 3:
+        return 0, 30
+    return -35, min(130, 24 + 4 * max(map(len, names)))
 
 
 def _named(hover: str) -> str:

@@ -9,13 +9,12 @@ Not covered: layout.
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import plotly.graph_objects as go
 
 from t2app.adapt import mixes, router
 from t2app.engine import Engine
@@ -42,6 +41,10 @@ NO_EFFECTS = (
     "What each expert does to each task has not been measured for this model and these experts. "
     "<code>python -m t2app eval</code> measures it."
 )
+NO_MIXES = (
+    "The mix of each question was not kept. <code>python -m t2app eval</code> measures it again."
+)
+ALL_TASKS = ("all tasks: means", "")
 NO_CHOICES = "Ask something in the chat: each answer shows up here with what it was mixed from."
 
 
@@ -400,32 +403,52 @@ def effects(engine: Engine) -> Values:
     )
 
 
-def confusion(engine: Engine, strategy: str | None) -> Values:
-    """How a strategy sorted questions of known kinds, its words, and what it mixed for each task.
+def confusion(engine: Engine, strategy: str | None, task: str | None) -> Values:
+    """How a strategy sorted questions of known kinds, its words, and the choice of a task.
 
-    The last is what each expert gave to the answers of a task, on average.
+    The task is one whose mixes are shown (``mixed``); the choice goes away where none were kept.
     """
     whole, hidden = results.load(engine) or {}, gr.update(visible=False)
     found = (whole.get("confusion") or {}).get(strategy or "")
     if not found:
         return hidden, "", hidden
     figure = charts.confusion_figure(found["kinds"], found["labels"], found["counts"])
-    mixed = (whole.get("contributions") or {}).get(strategy) or {}
+    tasks = list(_kept_mixes(whole, strategy))
+    choices = [ALL_TASKS, *((name, name) for name in tasks)]
+    value = task if task in tasks else ALL_TASKS[1]
     return (
         gr.update(value=figure, visible=True),
         view.confusion_words(found),
-        gr.update(value=_mean_contributions(mixed), visible=True) if mixed else hidden,
+        gr.update(choices=choices, value=value, visible=bool(tasks)),
     )
 
 
-def _mean_contributions(mixed: Mapping[str, Mapping[str, Any]]) -> go.Figure:
-    """Mean shares by task; not every task need have met every expert."""
-    by_task = {
-        task: dict(zip(row["experts"], row["mean"], strict=True)) for task, row in mixed.items()
-    }
-    names = [*sorted({n for shares in by_task.values() for n in shares} - {"base"}), "base"]
-    rows = [[shares.get(name, 0.0) for name in names] for shares in by_task.values()]
-    return charts.contributions_figure(names, rows, list(by_task))
+def mixed(engine: Engine, strategy: str | None, task: str | None) -> Values:
+    """What a strategy mixed for each question of a task, or on average for each task; its words."""
+    found = _kept_mixes(results.load(engine) or {}, strategy)
+    one = found.get(task or "")
+    if not found or (one is not None and not one.get("rows")):
+        return gr.update(visible=False), f'<p class="t2-quiet">{NO_MIXES}</p>'
+    # Not every task need have met every expert: all of them, so that each keeps its colour.
+    names = [*sorted({n for kept in found.values() for n in kept["experts"]} - {"base"}), "base"]
+    if one is None:
+        rows = [_shares(kept["experts"], kept["mean"], names) for kept in found.values()]
+        figure = charts.contributions_figure(names, rows, list(found))
+    else:
+        rows = [_shares(one["experts"], row, names) for row in one["rows"]]
+        figure = charts.contributions_figure(names, rows)
+    return gr.update(value=figure, visible=True), view.mixed_words(one and task, len(rows))
+
+
+def _kept_mixes(whole: Mapping[str, Any], strategy: str | None) -> Mapping[str, Any]:
+    """Task -> what its questions were answered with, as ``figures.contributions`` gives it."""
+    return (whole.get("contributions") or {}).get(strategy or "") or {}
+
+
+def _shares(experts: Sequence[str], row: Sequence[float], names: Sequence[str]) -> list[float]:
+    """A row of shares of ``experts`` in the order of ``names``."""
+    by_name = dict(zip(experts, row, strict=True))
+    return [by_name.get(name, 0.0) for name in names]
 
 
 def contributions(turns: Turns) -> Values:

@@ -228,6 +228,13 @@ def confusion_words(found: Mapping[str, Any]) -> str:
     )
 
 
+def mixed_words(task: str | None, count: int) -> str:
+    """What one bar stands for: a question of a task, or a task."""
+    if not task:
+        return _quiet("One bar for each task: the mean over all of its questions.")
+    return _quiet(f"One bar for each question: the first {count} of “{html.escape(task)}”.")
+
+
 def _mean_strength(expert: Expert) -> float:
     total = sum((z - 1).abs().sum().item() for z in expert.z.values())
     return total / max(1, compare.numbers(expert))

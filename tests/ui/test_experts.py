@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -410,15 +411,75 @@ def test_measured_effects_are_shown_for_the_experts_that_were_measured(engine, m
     assert heat(drawn["value"]) == [[0, 0.5], [0, 0]]
     assert "500 fresh questions a task" in line
     assert strategy["value"] == "prompt"
-    drawn, line, mixed = act.confusion(engine, "prompt")
+    drawn, line, task = act.confusion(engine, "prompt", None)
     assert heat(drawn["value"]) == [[1, 0], [0.5, 0.5]]
     assert "2 of 3" in line
-    assert {bar.name: (list(bar.x), list(bar.y)) for bar in mixed["value"].data} == {
+    assert [name for name, _ in task["choices"]] == ["all tasks: means", "math", "code"]
+    drawn, line = act.mixed(engine, "prompt", task["value"])
+    assert bars(drawn["value"]) == {
         "code": (["math", "code"], [0, 1]),
         "math": (["math", "code"], [0.5, 0]),
         "base": (["math", "code"], [0.5, 0]),
     }
-    assert act.confusion(engine, "classifier")[0]["visible"] is False
+    assert "mean" in line
+    assert act.confusion(engine, "classifier", None)[0]["visible"] is False
+
+
+def bars(figure: Any) -> dict[str, tuple[list[Any], list[float]]]:
+    return {bar.name: (list(bar.x), list(bar.y)) for bar in figure.data}
+
+
+def kept(monkeypatch: pytest.MonkeyPatch, **contributions: Any) -> None:
+    """Results of an evaluation that kept these mixes: strategy -> task -> shares."""
+    sorted_ = figures.confusion(["math", "code"], ["math", "code"])
+    whole = {"confusion": dict.fromkeys(("prompt", "classifier"), sorted_)}
+    monkeypatch.setattr(results, "load", lambda engine: whole | {"contributions": contributions})
+
+
+def test_mixes_of_an_evaluation_are_shown_by_question(engine, monkeypatch) -> None:
+    shares = figures.contributions([{"math": 0.75}, {"math": 0.25}])
+    other = figures.contributions([{"code": 1}])
+    kept(monkeypatch, prompt={"math": shares, "code": other}, classifier={"code": other})
+    drawn, line = act.mixed(engine, "prompt", "math")
+    # An expert that the task did not meet is there too: colours are those of the means.
+    assert bars(drawn["value"]) == {
+        "code": ([1, 2], [0, 0]),
+        "math": ([1, 2], [0.75, 0.25]),
+        "base": ([1, 2], [0.25, 0.75]),
+    }
+    means = act.mixed(engine, "prompt", "")[0]["value"]
+    colours = [[bar.marker.color for bar in figure.data] for figure in (drawn["value"], means)]
+    assert colours[0] == colours[1]
+    assert "the first 2 of “math”" in line
+    # Another strategy keeps the task if it was measured with it too.
+    assert act.confusion(engine, "prompt", "math")[2]["value"] == "math"
+    task = act.confusion(engine, "classifier", "math")[2]["value"]
+    assert bars(act.mixed(engine, "classifier", task)[0]["value"])["code"] == (["code"], [1])
+
+
+def test_mixes_that_were_not_kept_are_told(engine, monkeypatch) -> None:
+    shares = figures.contributions([{"math": 0.75}])
+    old = {key: shares[key] for key in ("experts", "mean")}
+    kept(monkeypatch, prompt={"math": old, "code": old | {"rows": []}})
+    assert act.mixed(engine, "prompt", "")[0]["visible"]
+    for strategy, task in (("prompt", "math"), ("prompt", "code"), ("classifier", "")):
+        drawn, line = act.mixed(engine, strategy, task)
+        assert drawn["visible"] is False
+        assert "was not kept" in line
+    assert act.confusion(engine, "classifier", "math")[2]["visible"] is False
+
+
+def test_every_task_of_the_results_that_come_with_the_program_is_drawn(engine, monkeypatch) -> None:
+    whole = json.loads((results.SHIPPED / "tiny.json").read_text())
+    monkeypatch.setattr(results, "load", lambda engine: whole)
+    for strategy, by_task in whole["contributions"].items():
+        assert [name for _, name in act.confusion(engine, strategy, None)[2]["choices"]] == [
+            "", *by_task
+        ]  # fmt: skip
+        for task, shares in by_task.items():
+            drawn = act.mixed(engine, strategy, task)[0]["value"]
+            assert len(drawn.data[0].x) == len(shares["rows"]) == 30
+            assert [bar.name for bar in drawn.data] == shares["experts"]
 
 
 def test_nothing_measured_is_said(engine) -> None:
