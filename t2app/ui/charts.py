@@ -37,7 +37,7 @@ def mix_figure(weights: Mapping[str, float]) -> go.Figure:
     figure.update_layout(
         template=None,
         height=ROW_HEIGHT * len(shares) + 8,
-        margin={"l": LETTER_WIDTH * max(map(len, shares)) + 12, "r": 60, "t": 4, "b": 4},
+        margin={"l": LETTER_WIDTH * max(map(len, shares)) + 26, "r": 60, "t": 4, "b": 4},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"size": 14},

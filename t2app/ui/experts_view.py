@@ -208,7 +208,7 @@ def effects_words(found: Mapping[str, Any]) -> str:
     figures = [f for f in found["base"].values() if isinstance(f, dict)]
     n = min((f["n"] for f in figures if _is_number(f.get("n"))), default=0)
     behind = f" {n:,} fresh questions a task." if n else ""
-    date = f" Measured {_text(found.get('date'))}." if found.get("date") else ""
+    date = f" Measured {_text(found.get('date'))[:10]}." if found.get("date") else ""
     return _quiet(
         "Share of right answers with one expert at full weight. Green is better than the base "
         f"model, red is worse.{behind}{date}"

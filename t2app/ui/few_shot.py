@@ -162,7 +162,7 @@ def _settings() -> Parts:
         with gr.Row(elem_classes="t2-edit"):
             elite = gr.Number(usual.elite, label="Share that is kept", step=0.05)
             patience = gr.Number(
-                usual.patience, label="Generations without a better mix, then stop", precision=0
+                usual.patience, label="Patience, in generations", precision=0
             )
         seed = gr.Number(usual.seed, label="Seed", precision=0)
         prior = gr.Number(

@@ -51,6 +51,15 @@ STRATEGIES: dict[str, tuple[str, str]] = {
         "Ask the model",
         "The plain model is asked what kind of question this is; its probabilities are the mix.",
     ),
+    "prototype": (
+        "Prototype",
+        "Your question is compared with the example questions of every expert; likeness is the "
+        "mix.",
+    ),
+    "few-shot": (
+        "Few-shot",
+        "Every question is answered with a mix that was found on solved examples (tab Few-shot).",
+    ),
     "manual": (
         "By hand",
         "No first pass: every question is answered with the weights you set below.",
