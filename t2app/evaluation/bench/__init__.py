@@ -2,7 +2,8 @@
 
 Plain base, packed base, factored, merged, unmerged LoRA (PEFT), and the reference's way, which
 rebuilds every weight from U, S and V. All of them take turns, so that the ratios hold on a busy
-machine too. Not covered: quality of answers (``grid``).
+machine too. Accuracy and factoring are those of the original weights, also on a quantised base. Not
+covered: quality of answers (``grid``).
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from __future__ import annotations
 import datetime
 import importlib.metadata
 import importlib.util
+import logging
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +23,11 @@ from torch import Tensor
 from t2app import adapt
 from t2app.engine import Engine
 from t2app.errors import T2Error
-from t2app.evaluation.bench import accuracy, size, variants
+from t2app.evaluation.bench import accuracy, block, size, variants
 from t2app.evaluation.bench.clock import Timed, interleaved, timed
 from t2app.evaluation.bench.variants import Variant
 from t2app.svd.factor import factor
-from t2app.svf.merged import Merged, full_weight
+from t2app.svf.merged import Merged
 from t2app.svf.mixing import mix
 
 QUESTION = (
@@ -49,6 +51,9 @@ def run(
     room = engine.base.context - len(_prompt(engine))
     if tokens > room:
         raise T2Error(f"--tokens is {tokens}: {engine.base.name} has room for {room} at most")
+    # It says at every product of an int8 layer that it rounds the input.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    originals = block.originals(engine)
     torch.manual_seed(0)
     stacked = 0.1 * torch.randn(EXPERTS, engine.svf.layout.total, device=engine.base.device)
     rows = mix(stacked, torch.rand(ROWS, EXPERTS) / EXPERTS)
@@ -67,12 +72,13 @@ def run(
     found["prefill"] = {"tokens": length, **_compare(prefills, few)}
     del ways, batch, prefills
     note("switching a mix, factoring")
-    found["switch"] = _switch(engine, stacked, rounds)
-    found["factor"] = _factoring(engine, few)
+    found["switch"] = _switch(engine, stacked, originals, rounds)
+    found["factor"] = _factoring(originals, few)
     note(f"first pass, answer of {tokens} tokens")
     found["first_pass"] = _first_pass(engine, one, rounds, tokens)
     note("accuracy, memory")
-    found["relative_error"] = {n: round(e, 6) for n, e in accuracy.relative_errors(engine).items()}
+    errors = accuracy.relative_errors(engine, originals)
+    found["relative_error"] = {name: round(error, 6) for name, error in errors.items()}
     found["megabytes"] = size.loaded(engine)
     found["nf4_at_8b"] = size.nf4_against_bfloat16()
     return found
@@ -103,16 +109,18 @@ def _compare(actions: dict[str, Timed], rounds: int) -> dict[str, Any]:
     return found
 
 
-def _switch(engine: Engine, stacked: Tensor, rounds: int) -> dict[str, Any]:
+def _switch(
+    engine: Engine, stacked: Tensor, originals: Mapping[str, Tensor], rounds: int
+) -> dict[str, Any]:
     """From four experts and their weights to a mix in effect."""
     svf, alpha = engine.svf, torch.full((EXPERTS,), 0.2)
     found = interleaved({"factored": timed(lambda: svf.factored(mix(stacked, alpha)))}, 5 * rounds)
     few = max(min(rounds, 3), rounds // 5)
     found |= interleaved({"merged": timed(lambda: Merged(svf, mix(stacked, alpha)))}, few)
-    block = [_svd(full_weight(layer.module)) for layer in accuracy.first_block(engine)]
-    rebuild = interleaved({"": timed(lambda: [_rebuild(*parts) for parts in block])}, few)[""]
+    first = [_svd(weight) for weight in originals.values()]
+    rebuild = interleaved({"": timed(lambda: [_rebuild(*parts) for parts in first])}, few)[""]
     # One block, times their number: all of them are alike.
-    blocks = len(svf.layers) // len(block)
+    blocks = len(svf.layers) // len(first)
     found["reference"] = {name: value * blocks for name, value in rebuild.items()}
     found["times_faster"] = round(found["reference"]["seconds"] / found["factored"]["seconds"])
     return found
@@ -129,29 +137,27 @@ def _rebuild(u: Tensor, sigma: Tensor, vt: Tensor) -> Tensor:
     return ((u * (sigma * z)) @ vt) * (sigma.sum() / (sigma * z).sum())
 
 
-def _factoring(engine: Engine, rounds: int) -> dict[str, Any]:
+def _factoring(originals: Mapping[str, Tensor], rounds: int) -> dict[str, Any]:
     """Seconds for one block, and what the largest matrix takes in memory."""
-    block = [full_weight(layer.module) for layer in accuracy.first_block(engine)]
+    weights = originals.values()
     found = interleaved(
         {
-            "one block": timed(lambda: [factor(weight) for weight in block]),
-            "one block, reference's svd": timed(lambda: [_svd(weight) for weight in block]),
+            "one block": timed(lambda: [factor(weight) for weight in weights]),
+            "one block, reference's svd": timed(lambda: [_svd(weight) for weight in weights]),
         },
         rounds,
     )
     ours, theirs = found["one block"], found["one block, reference's svd"]
     found["times_faster"] = round(theirs["seconds"] / ours["seconds"], 2)
-    found["peak_extra_matrices"] = round(size.factoring_peak([w.shape for w in block]), 2)
+    found["peak_extra_matrices"] = round(size.factoring_peak([w.shape for w in weights]), 2)
     return found
 
 
 def _first_pass(engine: Engine, delta: Tensor, rounds: int, tokens: int) -> dict[str, Any]:
     """The first pass as the app does it, and the second as long as it is asked to be."""
-    classifies = any(e.task == "dispatch" for e in engine.library.experts().values())
-    strategy = "classifier" if classifies else "prompt"
     found = interleaved(
         {
-            "first pass": timed(lambda: adapt.choose(engine, QUESTION, strategy)),
+            "first pass": timed(lambda: adapt.choose(engine, QUESTION)),
             "answer": timed(lambda: _answer(engine, delta, tokens)),
         },
         max(1, rounds // 3),
@@ -180,13 +186,14 @@ def _about(engine: Engine, rounds: int) -> dict[str, Any]:
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         "model": engine.base.name,
         "precision": engine.base.precision,
+        "factors": engine.svf.storage,
         "device": engine.status()["device"],
         "processor": processor(),
         "threads": torch.get_num_threads(),
         "rounds": rounds,
         "versions": {
             name: importlib.metadata.version(name)
-            for name in ("torch", "transformers", "peft")
+            for name in ("torch", "transformers", "bitsandbytes", "peft")
             if importlib.util.find_spec(name) is not None
         },
     }

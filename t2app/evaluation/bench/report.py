@@ -52,8 +52,8 @@ def markdown(found: Found) -> str:
     versions = ", ".join(f"{name} {value}" for name, value in about["versions"].items())
     head = (
         f"{about['model']} in {about['precision']} on {about['device']} ({about['processor']}, "
-        f"{about['threads']} threads), {about['date']}; {versions}. Medians of {about['rounds']} "
-        "rounds in which all ways take turns, quartiles in brackets."
+        f"{about['threads']} threads; --factors {about['factors']}), {about['date']}; {versions}. "
+        f"Medians of {about['rounds']} rounds in which all ways take turns, quartiles in brackets."
     )
     parts = [head, _ways(found), _once(found), _errors(found), _aims(found)]
     return "\n\n".join(parts)
@@ -88,11 +88,12 @@ def _ways(found: Found) -> str:
 def _once(found: Found) -> str:
     factor, first = found["factor"], found["first_pass"]
     rows = [
-        ["factoring one block", _time(factor["one block"])],
-        ["the same with svd, as the reference does", _time(factor["one block, reference's svd"])],
+        ["factoring one block", _seconds(factor["one block"])],
+        ["the same with svd, as the reference does",
+         _seconds(factor["one block, reference's svd"])],
         ["first pass", _time(first["first pass"])],
         [f"answer of {first['tokens']} tokens", _time(first["answer"])],
-    ]
+    ]  # fmt: skip
     for name, size in found["nf4_at_8b"]["gigabytes"].items():
         rows.append([f"{found['nf4_at_8b']['model']}, counted: {name}", f"{size:.2f} GB"])
     return _table(["once", "time or memory"], rows)
@@ -117,7 +118,15 @@ def _cell(times: Found | None) -> str:
 
 def _time(times: Found) -> str:
     """``52.1 ms (51.8-53.0)``."""
-    unit, scale = ("s", 1) if times["seconds"] >= 1 else ("ms", 1e3)
+    return _seconds(times) if times["seconds"] >= 1 else _spread(times, "ms", 1e3)
+
+
+def _seconds(times: Found) -> str:
+    """``0.521 s (0.518-0.53)``, also where that is short."""
+    return _spread(times, "s", 1)
+
+
+def _spread(times: Found, unit: str, scale: float) -> str:
     value, low, high = (scale * times[key] for key in ("seconds", "low", "high"))
     return f"{value:.3g} {unit} ({low:.3g}-{high:.3g})"
 

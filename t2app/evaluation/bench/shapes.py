@@ -5,16 +5,27 @@ Speed and memory depend on the shapes alone. Not covered: answers, which are noi
 
 from __future__ import annotations
 
+import copy
 import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedConfig, Qwen2Config
+from torch import Tensor
+from transformers import (
+    AutoModelForCausalLM,
+    LlamaConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    Qwen2Config,
+)
+from transformers.utils import logging
 
 from t2app.config import TINY_DIR
 from t2app.engine import Engine
 from t2app.errors import T2Error
-from t2app.models import BaseModel, checkpoint, precision
+from t2app.models import BaseModel, checkpoint, memory, precision
 from t2app.svd.cache import Progress, dense_weight
 from t2app.svd.factor import Factor, factor
 from t2app.svd.modules import adapted_modules
@@ -54,33 +65,33 @@ SHAPES: dict[str, PreTrainedConfig] = {
 }
 
 
-def engine(shape: str, device: str = "auto", progress: Progress | None = None) -> Engine:
+@dataclass(frozen=True)
+class RandomBase(BaseModel):
+    """A model of random weights; ``originals`` are those of its first block, never quantised."""
+
+    originals: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+def engine(
+    shape: str,
+    device: str = "auto",
+    progress: Progress | None = None,
+    quant: str = "auto",
+    storage: str = "auto",
+) -> Engine:
     """An engine on a random model of this shape, with random experts of every kind.
 
-    In bfloat16, or on a CPU in what it computes fastest, as ``--quant auto`` would load it.
-    The built-in model's tokenizer stands in for the missing one: its vocabulary is smaller, so
-    texts come out longer. ``T2Error`` for an unknown shape.
+    ``quant``, ``device`` and ``storage`` (of the factors) as for ``Engine.load``, but on one GPU at
+    most. The built-in model's tokenizer stands in for the missing one: its vocabulary is smaller,
+    so texts come out longer. ``T2Error`` for an unknown shape and one that does not fit.
     """
     if shape not in SHAPES:
         raise T2Error(f"unknown shape {shape!r}: choose from tiny, {', '.join(SHAPES)}")
     place = precision.device_named(device)
-    kind = precision.fastest_on_cpu() if place.type == "cpu" else "bfloat16"
-    torch.manual_seed(0)
-    with torch.device(place):
-        dtype = precision.compute_dtype(kind)
-        model = AutoModelForCausalLM.from_config(SHAPES[shape], dtype=dtype)
-    model.eval().requires_grad_(False)
-    base = BaseModel(
-        model=model,
-        tokenizer=checkpoint.read_tokenizer(TINY_DIR),
-        name=shape,
-        base=f"{shape}@random",
-        device=place,
-        precision=kind,
-        context=model.config.max_position_embeddings,
-        folder=Path(shape),
-    )
-    made = Engine(base, factors(base, progress))
+    if place == torch.device("cuda"):
+        place = torch.device("cuda", 0)
+    base = _base(shape, _precision(shape, quant, place, storage), place)
+    made = Engine(base, factors(base, progress), storage=storage)
     made.library = Library(
         Path(tempfile.mkdtemp(prefix="t2app-bench-")), made.svf.layout.sizes, base.base
     )
@@ -89,19 +100,85 @@ def engine(shape: str, device: str = "auto", progress: Progress | None = None) -
     return made
 
 
-def factors(base: BaseModel, progress: Progress | None = None) -> dict[str, Factor]:
+def _precision(shape: str, quant: str, place: torch.device, storage: str) -> str:
+    """What ``quant`` means here; ``T2Error``, before anything is made, if there is no room."""
+    bones, room = memory.skeleton(SHAPES[shape]), memory.free(place)
+
+    def wanted(kind: str) -> memory.Need:
+        need = memory.need(bones, kind, storage, place)
+        if kind not in precision.QUANTISED:
+            return need
+        # It is made in bfloat16 first, all of it.
+        whole = memory.need(bones, "bfloat16", None).weights
+        return memory.Need(need.weights + whole, need.factors)
+
+    kind = precision.choose(shape, quant, place, lambda kind: wanted(kind).total <= room)
+    memory.check(shape, wanted(kind), place)
+    return kind
+
+
+def _base(shape: str, kind: str, place: torch.device) -> RandomBase:
+    """The frozen model, quantised as a checkpoint that is loaded would be."""
+    torch.manual_seed(0)
+    with torch.device(place):
+        dtype = precision.compute_dtype(kind)
+        model = AutoModelForCausalLM.from_config(SHAPES[shape], dtype=dtype)
+    modules = adapted_modules(model)
+    first = list(modules)[: len(modules) // model.config.num_hidden_layers]
+    originals = {name: dense_weight(modules[name]).detach() for name in first}
+    if kind in precision.QUANTISED:
+        model = _quantised(model, SHAPES[shape], kind, place)
+        del modules
+        memory.release()
+    model.eval().requires_grad_(False)
+    return RandomBase(
+        model=model,
+        tokenizer=checkpoint.read_tokenizer(TINY_DIR),
+        name=shape,
+        base=f"{shape}@random",
+        device=place,
+        precision=kind,
+        context=model.config.max_position_embeddings,
+        folder=Path(shape),
+        originals=originals,
+    )
+
+
+def _quantised(
+    model: PreTrainedModel, config: PreTrainedConfig, kind: str, place: torch.device
+) -> PreTrainedModel:
+    """Another model of these weights, quantised by ``from_pretrained`` as ``models.load`` does."""
+    bar = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        made = type(model).from_pretrained(
+            None,
+            config=copy.deepcopy(config),
+            state_dict=model.state_dict(),
+            dtype=precision.compute_dtype(kind),
+            device_map={"": place},
+            quantization_config=precision.quantisation(kind),
+        )
+    finally:
+        if bar:
+            logging.enable_progress_bar()
+    if place.type == "cpu":
+        precision.keep_unpacked(made)
+    return made
+
+
+def factors(base: RandomBase, progress: Progress | None = None) -> dict[str, Factor]:
     """Those of the first block, which stand for the others': blocks are alike in shape.
 
     So a mix is not ``W(z)`` in the other blocks, but costs what it would.
     """
-    modules = adapted_modules(base.model)
-    size = len(modules) // base.model.config.num_hidden_layers
     first = []
-    for module in list(modules.values())[:size]:
-        first.append(factor(dense_weight(module)))
+    for weight in base.originals.values():
+        first.append(factor(weight))
         if progress is not None:
-            progress(len(first), size)
-    return {name: first[index % size] for index, name in enumerate(modules)}
+            progress(len(first), len(base.originals))
+    names = adapted_modules(base.model)
+    return {name: first[index % len(first)] for index, name in enumerate(names)}
 
 
 def random_experts(made: Engine) -> list[Expert]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 import torch
+from torch import Tensor
 
 from t2app.engine import Engine
 from t2app.evaluation.bench.shapes import SHAPES
@@ -24,14 +25,15 @@ STORAGES = {"bfloat16": "dense", "int8": "int8", "NF4": "nf4"}
 
 def loaded(engine: Engine) -> dict[str, float]:
     """Megabytes of the weights and of what each way to run a mix keeps beside them."""
-    weights = sum(p.numel() * p.element_size() for p in engine.model.parameters())
+    adapted = {id(layer.module.weight) for layer in engine.svf.layers.values()}
     shapes = [module_shape(layer.module) for layer in engine.svf.layers.values()]
     everything = torch.ones(engine.svf.layout.total)
     # The reference keeps U, S and V of every matrix in float32, embeddings and output head too.
-    matrices = [p.shape for p in engine.model.parameters() if p.dim() == 2]
+    rest = [p for p in engine.model.parameters() if id(p) not in adapted and p.dim() == 2]
+    matrices = [*shapes, *(p.shape for p in rest)]
     reference = sum(4 * min(m, n) * (m + n + 1) for m, n in matrices)
     found = {
-        "weights": weights,
+        "weights": sum(_nbytes(p) for p in engine.model.parameters()),
         "factored: factors": engine.svf.nbytes,
         "packed copy of the weights": engine.svf.packed_bytes,
         "merged: one mix": merged_bytes(engine.svf, everything),
@@ -39,6 +41,12 @@ def loaded(engine: Engine) -> dict[str, float]:
         "reference: U, S, V": reference,
     }
     return {name: round(size / 1e6, 1) for name, size in found.items()}
+
+
+def _nbytes(weight: Tensor) -> int:
+    """With the scales of NF4; int8's, one a row, are too few to count."""
+    state = getattr(weight, "quant_state", None)
+    return weight.nbytes + (state.absmax.nbytes + state.state2.absmax.nbytes if state else 0)
 
 
 def nf4_against_bfloat16() -> dict[str, Any]:

@@ -9,12 +9,12 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
 from t2app.engine import Engine
 from t2app.evaluation.bench.clock import Timed, now
-from t2app.svf.hooks import Effect
+from t2app.svf.hooks import Effect, Layer
 from t2app.svf.merged import Merged
 
 RANK = 16
@@ -63,11 +63,28 @@ def plain(engine: Engine) -> Variant:
 
 def shared_copy(engine: Engine) -> PreTrainedModel:
     """Another model object on the same weights, its layers' own forwards in place."""
-    same = {id(tensor): tensor for tensor in engine.model.parameters()}
-    other = copy.deepcopy(engine.model, same)
+    other = copy.deepcopy(engine.model, _same(engine.model))
     for name in engine.svf.layers:
         del other.get_submodule(name).forward
     return other
+
+
+def without_bias(layer: Layer) -> Layer:
+    """Another layer on the same weight and basis, without a bias and without a packed copy."""
+    module = copy.deepcopy(layer.module, _same(layer.module))
+    del module.forward
+    module.bias = None
+    other = Layer(layer.name, module, layer.side)
+    other.basis = layer.basis
+    return other
+
+
+def _same(module: nn.Module) -> dict[int, object]:
+    """What a copy shares with ``module``, as ``deepcopy`` wants it: everything large."""
+    # An int8 layer keeps its weight and scales in a state too, and takes them from the parameter
+    # at its first pass: with a state for each copy, the others would find none.
+    states = [part.state for part in module.modules() if hasattr(part, "state")]
+    return {id(thing): thing for thing in (*module.parameters(), *states)}
 
 
 def adapted(engine: Engine, effect: Effect | None) -> Variant:
@@ -92,6 +109,8 @@ def lora(engine: Engine) -> Variant | None:
     from peft import LoraConfig, get_peft_model
 
     config = LoraConfig(r=RANK, target_modules=list(engine.svf.layers), task_type="CAUSAL_LM")
-    # In the model's own type, which is the fastest for it.
     model = get_peft_model(shared_copy(engine), config, autocast_adapter_dtype=False)
+    for name, parameter in model.named_parameters():
+        if "lora_" in name:  # in the type that is fastest beside these weights, as our bases
+            parameter.data = parameter.data.to(engine.svf.dtype)
     return Variant(model.eval().requires_grad_(False), nullcontext)
