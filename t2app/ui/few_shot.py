@@ -161,9 +161,7 @@ def _settings() -> Parts:
             generations = gr.Number(usual.generations, label="Generations at most", precision=0)
         with gr.Row(elem_classes="t2-edit"):
             elite = gr.Number(usual.elite, label="Share that is kept", step=0.05)
-            patience = gr.Number(
-                usual.patience, label="Patience, in generations", precision=0
-            )
+            patience = gr.Number(usual.patience, label="Patience, in generations", precision=0)
         seed = gr.Number(usual.seed, label="Seed", precision=0)
         prior = gr.Number(
             usual.prior,
