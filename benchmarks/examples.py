@@ -75,7 +75,8 @@ def _once(values: Any) -> str:
 
 def _span(values: Any) -> str:
     found = sorted(values)
-    return f"{found[0]:.0f} to {found[-1]:.0f}" if found else "–"
+    ends = dict.fromkeys(f"{value:.0f}" for value in (found[:1] + found[-1:]))
+    return " to ".join(ends) or "–"
 
 
 def _gain(gain: dict[str, float]) -> str:
