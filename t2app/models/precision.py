@@ -7,6 +7,7 @@ kept (``t2app.svf.basis``).
 from __future__ import annotations
 
 import importlib.util
+import logging
 import time
 from collections.abc import Callable
 from functools import lru_cache
@@ -128,7 +129,11 @@ def quantisation(precision: str) -> BitsAndBytesConfig | None:
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=torch.bfloat16,
         )
-    return BitsAndBytesConfig(load_in_8bit=True) if precision == "int8" else None
+    if precision != "int8":
+        return None
+    # It says at every single product that it rounds the input.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    return BitsAndBytesConfig(load_in_8bit=True)
 
 
 def keep_unpacked(model: PreTrainedModel) -> None:

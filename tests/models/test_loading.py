@@ -112,6 +112,12 @@ def quantised(request, checkpoint) -> models.BaseModel:
     return models.load(str(checkpoint), quant=request.param, device="cpu")
 
 
+def test_a_quantised_model_says_nothing_at_every_product(quantised, caplog):
+    with torch.no_grad(), caplog.at_level("WARNING"):
+        quantised.model(torch.tensor([[5, 6, 7]]))
+    assert not [r for r in caplog.records if r.name.startswith("bitsandbytes")]
+
+
 @pytest.fixture
 def ids() -> torch.Tensor:
     return torch.randint(0, 300, (3, 8), generator=torch.Generator().manual_seed(1))

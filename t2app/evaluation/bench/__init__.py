@@ -11,7 +11,6 @@ from __future__ import annotations
 import datetime
 import importlib.metadata
 import importlib.util
-import logging
 import platform
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -51,8 +50,6 @@ def run(
     room = engine.base.context - len(_prompt(engine))
     if tokens > room:
         raise T2Error(f"--tokens is {tokens}: {engine.base.name} has room for {room} at most")
-    # It says at every product of an int8 layer that it rounds the input.
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     originals = block.originals(engine)
     torch.manual_seed(0)
     stacked = 0.1 * torch.randn(EXPERTS, engine.svf.layout.total, device=engine.base.device)
