@@ -36,7 +36,7 @@ def test_what_is_said():
     words = judge(*scores(30, 2, 40))["verdict_words"]
     assert words == (
         "Helps: of 72 held-out rows, 30 became right and 2 wrong "
-        "(3% before, 42% after: +39 points, 95 % interval +26 to +51)."
+        "(3% before, 42% after: +39 points, 95 % interval +25 to +51)."
     )
 
 
