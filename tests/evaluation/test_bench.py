@@ -26,6 +26,15 @@ def logits(variant: variants.Variant) -> torch.Tensor:
         return variant.model(IDS).logits
 
 
+FACTORING_PEAK = size.factoring_peak
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch) -> None:
+    """The peak of factoring takes a new process for every shape, and has a test of its own."""
+    monkeypatch.setattr(size, "factoring_peak", lambda shapes: 2.0)
+
+
 @pytest.fixture
 def delta(engine) -> torch.Tensor:
     return torch.randn(engine.svf.layout.total, generator=torch.Generator().manual_seed(3)) * 0.3
@@ -114,7 +123,7 @@ def test_nf4_base_with_factors_takes_less_than_half_of_bfloat16():
 
 def test_peak_of_factoring():
     """The Gram matrix alone is as large as 0.9 of this matrix in float32."""
-    assert 0.9 < size.factoring_peak([(1500, 700)]) < 8
+    assert 0.9 < FACTORING_PEAK([(1500, 700)]) < 8
 
 
 def test_a_packed_base_is_measured_beside_the_plain_one(monkeypatch):
@@ -158,8 +167,6 @@ def blocks64(monkeypatch) -> None:
         num_attention_heads=4, num_key_value_heads=2, attention_bias=True,
     )  # fmt: skip
     monkeypatch.setitem(shapes.SHAPES, "blocks64", config)
-    # Takes a new process for every matrix, and has a test of its own.
-    monkeypatch.setattr(size, "factoring_peak", lambda shapes: 2.0)
 
 
 def loaded_rows(found: dict) -> dict[str, float]:
