@@ -203,11 +203,12 @@ def settled(engine: Engine, turns: Turns, ticket: int, cleared: int) -> Values:
 def restore(engine: Engine, saved: Any, ticket: int) -> Values:
     """The conversation that the browser kept, when the page loads.
 
-    Someone may have asked already before the page had loaded in full: that goes first.
+    Someone may have asked already before the page had loaded in full: that goes first, and so does
+    the notice that a question was refused.
     """
     if ticket:
         return (gr.skip(),) * 11
-    turns, notice = (), note("")
+    turns, notice = (), gr.skip()
     if saved is not None:
         try:
             turns = conversation.load(saved)

@@ -192,6 +192,8 @@ def test_restore() -> None:
     assert words.EMPTY_MIX in fresh[3]
     assert words.NO_EXPERTS in asking.restore(Double(names=()), None, 0)[3]
     assert set(map(str, asking.restore(Double(), kept, 1))) == {str(SKIP)}
+    # What was refused before the page had loaded keeps its notice.
+    assert fresh[8] == SKIP
     damaged = asking.restore(Double(), {"format": 99}, 0)
     assert damaged[0] == ()
     assert "could not be read" in notice_of(damaged, 8)
