@@ -2,8 +2,8 @@
 
 The cross-entropy method over the weights of the experts, as in the paper and its code: population
 32, elite 0.2, at most 100 generations, weights between 0 and 1, ties broken by how likely the model
-finds its own right answers. The whole population is scored in one batch, every row with a mix of
-its own.
+finds its own right answers. The population is scored in batches, every row with a mix of its own
+(``judge``); what cannot be among the elite any more is not answered (``race``).
 
 Unlike in the paper, what a first pass makes of the examples counts as a few examples more
 (``Settings.prior``): a handful that the base happens to solve too cannot tell it from the expert
@@ -19,19 +19,19 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from t2app.adapt import cem, labels, prototype
+from t2app.adapt.judge import NEVER, ByAccuracy, ByLikelihood, Judge, Score, mean, normalised
 from t2app.adapt.shots import Shots
 from t2app.engine import Engine
 from t2app.errors import T2Error
-from t2app.models import memory
 from t2app.svf.compare import place
 from t2app.svf.expert import Expert
-from t2app.svf.mixing import DeltaLayout, mix, unknown_expert
+from t2app.svf.mixing import DeltaLayout, unknown_expert
 from t2app.tasks import dispatch
 
 FITNESS = {
@@ -39,22 +39,8 @@ FITNESS = {
     "likelihood": "how likely the model finds the given answers, in one forward pass; only for "
     "answers that show their steps",
 }
-# A worse score than any: a candidate without a right answer has no likelihood to compare.
-NEVER = -math.inf
 # A mix has to be worth so much more to count as better.
 LEAST_GAIN = 1e-3
-
-
-class Score(NamedTuple):
-    """What a candidate is worth, compared from left to right.
-
-    ``worth`` is its fitness with the first pass counted in; ``likelihood`` that of its right
-    answers.
-    """
-
-    worth: float
-    likelihood: float
-    fitness: float
 
 
 @dataclass(frozen=True)
@@ -134,9 +120,11 @@ class Found:
 class Generation:
     """One generation: every candidate with its fitness, what became of the distribution.
 
-    Weights are by expert, means over the layers. ``found`` is the best mix so far; one that the
-    first pass speaks against may be fitter, up to ``fittest``. ``why`` says why the search ends
-    here, and is None while it goes on.
+    Weights are by expert, means over the layers. A fitness is None where the candidate was out
+    before it had answered everything; ``elite_fitness`` is the mean of the best, which make the
+    next distribution. ``found`` is the best mix so far; one that the first pass speaks against may
+    be fitter, up to ``fittest``. ``why`` says why the search ends here, and is None while it goes
+    on.
     """
 
     number: int
@@ -144,16 +132,12 @@ class Generation:
     mean: dict[str, float]
     spread: dict[str, float]
     population: tuple[dict[str, float], ...]
-    fitnesses: tuple[float, ...]
+    fitnesses: tuple[float | None, ...]
+    elite_fitness: float
     found: Found
     fittest: float
     why: str | None
     seconds: float
-
-    @property
-    def mean_fitness(self) -> float:
-        """Of this generation's candidates."""
-        return sum(self.fitnesses) / len(self.fitnesses)
 
     @property
     def best_fitness(self) -> float:
@@ -166,7 +150,7 @@ class Generation:
             "generation": self.number,
             "mean": self.mean,
             "spread": self.spread,
-            "fitness": {"best": self.best_fitness, "mean": self.mean_fitness},
+            "fitness": {"best": self.best_fitness, "elite": self.elite_fitness},
             "weights": self.found.weights,
             "seconds": round(self.seconds, 2),
         }
@@ -247,26 +231,26 @@ def _generations(
 ) -> Iterator[Generation]:
     began = time.perf_counter()
     parts = blocks(engine.svf.layout, settings.per_layer)
-    prior = _prior(engine, shots, settings, experts)
-    judge = _Judge(engine, shots, settings, stacked, parts, prior)
+    judge = _judge(engine, shots, settings, experts, stacked, parts)
     generator = torch.Generator().manual_seed(settings.seed % 2**63)
     names, shape = tuple(experts), (len(parts), len(experts))
     distribution = cem.begin(shape, 1 / len(experts))
     best: tuple[Score, Tensor] | None = None
     improved, fittest = 0, NEVER
     for number in range(1, settings.generations + 1):
-        first = _starts(shape) if best is None else best[1][None]
+        starts = _starts(shape) if best is None else best[1][None]
         drawn = cem.draw(distribution, settings.population, generator)
-        drawn[: len(first)] = first[: settings.population]
-        candidates = _normalised(drawn) if settings.normalised else drawn
+        drawn[: len(starts)] = starts[: settings.population]
+        candidates = normalised(drawn) if settings.normalised else drawn
         scores = judge.scores(candidates)
-        order = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)
-        if best is None or scores[order[0]].worth > best[0].worth + LEAST_GAIN:
+        elite = sorted(scores, key=scores.__getitem__, reverse=True)[: settings.elites]
+        first = scores[elite[0]]
+        if best is None or first.worth > best[0].worth + LEAST_GAIN:
             improved = number
-        if best is None or scores[order[0]] > best[0]:
-            best = scores[order[0]], candidates[order[0]]
-        fittest = max(fittest, *(score.fitness for score in scores))
-        distribution = cem.update(candidates[order[: settings.elites]])
+        if best is None or first > best[0]:
+            best = first, candidates[elite[0]]
+        fittest = max(fittest, *(score.fitness for score in scores.values()))
+        distribution = cem.update(candidates[elite])
         why = _why(settings, number, improved, best[0].fitness, distribution)
         yield Generation(
             number,
@@ -274,7 +258,8 @@ def _generations(
             _by_name(names, distribution.mean),
             _by_name(names, distribution.spread),
             tuple(_by_name(names, candidate) for candidate in candidates),
-            tuple(score.fitness for score in scores),
+            tuple(scores[i].fitness if i in scores else None for i in range(len(candidates))),
+            mean([scores[i].fitness for i in elite]),
             _found(names, *best, judge.mixed(best[1][None])[0]),
             fittest,
             why,
@@ -282,6 +267,20 @@ def _generations(
         )
         if why:
             return
+
+
+def _judge(
+    engine: Engine,
+    shots: Shots,
+    settings: Settings,
+    experts: Mapping[str, Expert],
+    stacked: Tensor,
+    parts: Sequence[slice],
+) -> Judge:
+    given = (engine, shots, stacked, parts, settings.batch)
+    if settings.fitness == "likelihood":
+        return ByLikelihood(*given)
+    return ByAccuracy(*given, _prior(engine, shots, settings, experts), settings.elites)
 
 
 def _prior(
@@ -294,7 +293,7 @@ def _prior(
     are not to be mixed is left out.
     """
     nothing = torch.zeros(len(experts) + 1)
-    if settings.fitness != "accuracy" or not settings.prior or unknown(engine, experts):
+    if not settings.prior or unknown(engine, experts):
         return nothing
     total: Counter[str] = Counter()
     for problem in shots.shots:
@@ -313,11 +312,6 @@ def _starts(shape: tuple[int, int]) -> Tensor:
         [torch.full((1, experts), 1 / experts), torch.zeros(1, experts), torch.eye(experts)]
     )
     return rows[:, None].expand(-1, layers, -1)
-
-
-def _normalised(alpha: Tensor) -> Tensor:
-    """Weights of each layer that sum to more than 1, divided by their sum."""
-    return alpha / alpha.sum(-1, keepdim=True).clamp(min=1)
 
 
 def _why(
@@ -344,112 +338,6 @@ def _found(names: tuple[str, ...], score: Score, alpha: Tensor, delta: Tensor) -
     rows = tuple(tuple(row) for row in alpha.tolist())
     likelihood = None if score.likelihood == NEVER else score.likelihood
     return Found(names, rows, delta, score.fitness, likelihood)
-
-
-class _Judge:
-    """Scores candidates, all that were not seen before in one batch."""
-
-    def __init__(
-        self,
-        engine: Engine,
-        shots: Shots,
-        settings: Settings,
-        stacked: Tensor,
-        parts: list[slice],
-        prior: Tensor,
-    ) -> None:
-        self._engine, self._shots, self._parts, self._stacked = engine, shots, parts, stacked
-        self._prior = prior
-        self._rows = settings.batch
-        self._measure = {"accuracy": self._accuracy, "likelihood": self._likelihood}[
-            settings.fitness
-        ]
-        self._problems = list(shots.shots)
-        task = shots.task
-        self._prompts = [engine.prompt_ids(task.messages(p)) for p in self._problems]
-        self._golds = [engine.answer_ids(p.steps) for p in self._problems]
-        # Decoding is greedy: the same weights give the same score.
-        self._known: dict[bytes, Score] = {}
-
-    def scores(self, candidates: Tensor) -> list[Score]:
-        """What each of ``candidates`` (P, L, K) is worth."""
-        keys = [candidate.numpy().tobytes() for candidate in candidates]
-        new = {key: i for i, key in enumerate(keys) if key not in self._known}
-        if new:
-            drawn = candidates[list(new.values())]
-            found = self._fitting(self.mixed(drawn))
-            # As parts of one whole: weights that are free must not count twice.
-            shares = _normalised(drawn).mean(1)
-            whole = torch.cat([shares, 1 - shares.sum(1, keepdim=True)], dim=1)
-            before = (whole @ self._prior).tolist()
-            for key, more, (fitness, likelihood) in zip(new, before, found, strict=True):
-                self._known[key] = Score(fitness + more, likelihood, fitness)
-        return [self._known[key] for key in keys]
-
-    def mixed(self, candidates: Tensor) -> Tensor:
-        """One mix for each of ``candidates`` (P, L, K): (P, R)."""
-        blocks = enumerate(self._parts)
-        return torch.cat([mix(self._stacked[:, p], candidates[:, i]) for i, p in blocks], dim=1)
-
-    def _fitting(self, mixes: Tensor) -> list[tuple[float, float]]:
-        """Fitness and likelihood of ``mixes`` (P, R); fewer rows at once where memory runs out."""
-        while True:
-            try:
-                return self._measure(mixes)
-            except (MemoryError, RuntimeError) as error:
-                if self._rows == 1 or not memory.ran_out(error):
-                    raise
-            # Outside the handler: there the traceback would still hold the tensors.
-            self._rows = max(1, self._rows // 2)
-            memory.release()
-
-    def _accuracy(self, mixes: Tensor) -> list[tuple[float, float]]:
-        """Share of examples answered right, and the mean likelihood of the right answers."""
-        n, count = len(self._problems), len(mixes)
-        done = self._engine.generate(
-            self._prompts * count,
-            mixes.repeat_interleave(n, dim=0),
-            max_new_tokens=self._shots.task.max_new_tokens,
-            batch_size=self._rows,
-            likelihoods=True,
-        )
-        right = self._right([c.text for c in done])
-        found = []
-        for i in range(count):
-            mine = range(i * n, (i + 1) * n)
-            likely = [done[j].likelihood or 0.0 for j in mine if right[j] > 0]
-            found.append((sum(right[j] for j in mine) / n, _mean(likely)))
-        return found
-
-    def _right(self, texts: Sequence[str]) -> list[float]:
-        """Scores of the answers; many candidates say the same, which is judged once."""
-        n = len(self._problems)
-        said = dict.fromkeys((i % n, text) for i, text in enumerate(texts))
-        judged = self._shots.task.score([self._problems[i] for i, _ in said], [t for _, t in said])
-        score = dict(zip(said, judged, strict=True))
-        return [score[i % n, text] for i, text in enumerate(texts)]
-
-    @torch.no_grad()
-    def _likelihood(self, mixes: Tensor) -> list[tuple[float, float]]:
-        """Mean log-probability of the tokens of the given answers, over the examples."""
-        n = len(self._problems)
-        rows = [(mix, shot) for mix in range(len(mixes)) for shot in range(n)]
-        means: list[float] = []
-        size = min(self._rows, self._engine.rows_to_score(max(map(len, self._golds))))
-        for start in range(0, len(rows), size):
-            part = rows[start : start + size]
-            values, counted = self._engine.logprobs(
-                [self._prompts[shot] for _, shot in part],
-                [self._golds[shot] for _, shot in part],
-                mixes[[mix for mix, _ in part]],
-            )
-            means += (values.sum(1) / counted.sum(1)).tolist()
-        totals = [_mean(means[i * n : (i + 1) * n]) for i in range(len(mixes))]
-        return [(total, total) for total in totals]
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else NEVER
 
 
 def to_header(settings: Settings, found: Found) -> dict[str, Any]:

@@ -127,7 +127,7 @@ def _shown(search: Iterator[Generation]) -> Iterator[Generation]:
     try:
         for g in search:
             note(
-                f"generation {g.number}: best {g.best_fitness:.3g}, mean {g.mean_fitness:.3g}, "
+                f"generation {g.number}: best {g.best_fitness:.3g}, elite {g.elite_fitness:.3g}, "
                 f"{g.found.parts}, {g.seconds:.0f} s" + (f"; {g.why}" if g.why else "")
             )
             yield g

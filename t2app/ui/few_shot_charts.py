@@ -73,14 +73,14 @@ def weights_figure(records: Sequence[Generation]) -> go.Figure:
 
 
 def fitness_figure(records: Sequence[Generation], fitness: str) -> go.Figure:
-    """The best mix so far and the mean of each generation, by generation."""
+    """The best mix so far and the mean of each generation's elite, by generation."""
     share = fitness == "accuracy"
     words = ".0%" if share else ".3f"
     numbers = [record.number for record in records]
     figure = go.Figure()
     for name, values, colour, dash in (
         ("best so far", [r.best_fitness for r in records], PALETTE[0], "solid"),
-        ("mean", [r.mean_fitness for r in records], BASE_COLOUR, "dot"),
+        ("elite", [r.elite_fitness for r in records], BASE_COLOUR, "dot"),
     ):
         figure.add_scatter(
             x=numbers,
