@@ -40,6 +40,8 @@ PREFIXES_KEPT = 8
 # Logits of the tokens that are scored at once: 2**26 are 256 MB in fp32, and a gradient needs them
 # about three times.
 MOST_LOGITS = 2**26
+# Whole texts in one pass on a processor: with more, what passes between layers leaves its caches.
+ROWS_IN_CACHE = 16
 # The share of the free memory that speed may cost.
 MAY_TAKE = 0.7
 
@@ -188,21 +190,23 @@ class Engine:
         prompts: Sequence[Prompt],
         delta: Tensor | None = None,
         *,
-        max_new_tokens: int = 256,
+        max_new_tokens: int | Sequence[int] = 256,
         temperature: float = 0.0,
         seed: int | Sequence[int] | None = None,
         tally: dict[int, float] | None = None,
     ) -> Iterator[dict[int, int]]:
         """Yield, step by step, the next token of every prompt that has not ended: ``{row: token}``.
 
-        ``delta`` is None, (R,) or (B, R), a mix for each row. Greedy at temperature 0. What a row
-        draws depends on its own seed alone (one number stands for those that follow it), not on the
-        rows beside it. ``tally`` collects the sum of each row's log-probabilities, at temperature
-        1. Closing the generator stops at once.
+        ``delta`` is None, (R,) or (B, R), a mix for each row; so may ``max_new_tokens`` be, a
+        number of 1 or more for each. Greedy at temperature 0. What a row draws depends on its own
+        seed alone (one number stands for those that follow it), not on the rows beside it.
+        ``tally`` collects the sum of each row's log-probabilities, at temperature 1. Closing the
+        generator stops at once.
         """
         rows = torch.arange(len(prompts), device=self.base.device)
         ids, mask = self._left_pad(prompts)
-        steps = max(0, min(max_new_tokens, self.base.context - mask.shape[1]))
+        limits = _for_each(max_new_tokens, len(prompts))
+        steps = max(0, min(max(limits), self.base.context - mask.shape[1]))
         draws = _draws(_row_seeds(seed, len(prompts)), len(prompts), steps).to(self.base.device)
         cache = DynamicCache(config=self.model.config)
         effect = self.execution.effect(delta)
@@ -214,7 +218,13 @@ class Engine:
                 for row, value in zip(rows.tolist(), chosen.tolist(), strict=True):
                     tally[row] = tally.get(row, 0.0) + value
             yield dict(zip(rows.tolist(), tokens.tolist(), strict=True))
-            alive = torch.tensor([t not in self.ends for t in tokens.tolist()], device=rows.device)
+            alive = torch.tensor(
+                [
+                    token not in self.ends and step + 1 < limits[row]
+                    for row, token in zip(rows.tolist(), tokens.tolist(), strict=True)
+                ],
+                device=rows.device,
+            )
             if not alive.any() or step + 1 == steps:
                 return
             if not alive.all():
@@ -234,7 +244,7 @@ class Engine:
         prompts: Sequence[Prompt],
         delta: Tensor | None = None,
         *,
-        max_new_tokens: int = 256,
+        max_new_tokens: int | Sequence[int] = 256,
         temperature: float = 0.0,
         seed: int | Sequence[int] | None = None,
         batch_size: int = 64,
@@ -246,14 +256,15 @@ class Engine:
         """
         done: dict[int, Completion] = {}
         seeds = _row_seeds(seed, len(prompts))
-        for part in self._parts(prompts, max_new_tokens, batch_size):
+        limits = _for_each(max_new_tokens, len(prompts))
+        for part in self._parts(prompts, limits, batch_size):
             mixes = delta[part] if delta is not None and delta.dim() == 2 else delta
             said: list[list[int]] = [[] for _ in part]
             tally: dict[int, float] | None = {} if likelihoods else None
             for tokens in self.decode(
                 [prompts[i] for i in part],
                 mixes,
-                max_new_tokens=max_new_tokens,
+                max_new_tokens=[limits[i] for i in part],
                 temperature=temperature,
                 seed=None if seeds is None else [seeds[i] for i in part],
                 tally=tally,
@@ -261,26 +272,29 @@ class Engine:
                 for row, token in tokens.items():
                     said[row].append(token)
             for row, i in enumerate(part):
-                done[i] = self._completion(said[row], None if tally is None else tally.get(row))
+                done[i] = self.completion(said[row], None if tally is None else tally.get(row))
         return [done[i] for i in range(len(prompts))]
 
     def _parts(
-        self, prompts: Sequence[Prompt], max_new_tokens: int, batch_size: int
+        self, prompts: Sequence[Prompt], limits: Sequence[int], batch_size: int
     ) -> Iterator[list[int]]:
         """Prompts by length in groups that have as much room for an answer as each alone."""
-        room = [min(max_new_tokens, self.base.context - len(prompt)) for prompt in prompts]
         part: list[int] = []
+        longest = 0  # answer in the group
         for i in sorted(range(len(prompts)), key=lambda i: len(prompts[i])):
-            if part and (len(part) == batch_size or room[i] < room[part[0]]):
+            room = self.base.context - len(prompts[i])
+            if part and (len(part) == batch_size or room < longest):
                 yield part
-                part = []
+                part, longest = [], 0
             part.append(i)
+            longest = max(longest, min(limits[i], room))
         if part:
             yield part
 
-    def _completion(self, ids: list[int], likelihood: float | None) -> Completion:
+    def completion(self, ids: list[int], likelihood: float | None) -> Completion:
+        """An answer of these tokens; ``likelihood`` is the sum of their log-probabilities."""
         finished = bool(ids) and ids[-1] in self.ends
-        mean = None if likelihood is None else likelihood / len(ids)
+        mean = None if likelihood is None or not ids else likelihood / len(ids)
         return Completion(ids, self.text(ids), finished, mean)
 
     def text(self, ids: Sequence[int]) -> str:
@@ -299,15 +313,56 @@ class Engine:
         Right-aligned; differentiable in ``delta``. The ids are those that were sampled, never text
         that was encoded again; ``temperature`` is that at which they were.
         """
+        logits, chosen, counted = self._on_completions(prompts, completions, delta)
+        logits = logits / temperature
+        values = logits.gather(-1, chosen[..., None])[..., 0] - logits.logsumexp(-1)
+        return values * counted, counted
+
+    @torch.no_grad()
+    def agreed(
+        self,
+        prompts: Sequence[Prompt],
+        drafts: Sequence[Prompt],
+        delta: Tensor | None = None,
+        *,
+        batch_size: int = 64,
+    ) -> list[tuple[int, float]]:
+        """How many tokens of each draft greedy decoding would begin with, and how likely they are.
+
+        The second is the sum of their log-probabilities, at temperature 1.
+        """
+        found: dict[int, tuple[int, float]] = {}
+        texts = [len(p) + len(d) for p, d in zip(prompts, drafts, strict=True)]
+        order = sorted(range(len(texts)), key=texts.__getitem__)
+        if self.base.device.type == "cpu":
+            batch_size = min(batch_size, ROWS_IN_CACHE)
+        size = min(batch_size, self.rows_to_score(max(map(len, drafts))))
+        for start in range(0, len(order), size):
+            part = order[start : start + size]
+            logits, chosen, counted = self._on_completions(
+                [prompts[i] for i in part],
+                [drafts[i] for i in part],
+                delta[part] if delta is not None and delta.dim() == 2 else delta,
+            )
+            same = ((logits.argmax(-1) == chosen) | ~counted).cumprod(-1).bool() & counted
+            values = logits.gather(-1, chosen[..., None])[..., 0] - logits.logsumexp(-1)
+            sums = zip(same.sum(1).tolist(), (values * same).sum(1).tolist(), strict=True)
+            found.update(zip(part, sums, strict=True))
+        return [found[i] for i in range(len(order))]
+
+    def _on_completions(
+        self, prompts: Sequence[Prompt], completions: Sequence[Prompt], delta: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits (B, T, V) before each token of the completions, these (B, T), and their mask.
+
+        Right-aligned, in fp32.
+        """
         longest = max(len(c) for c in completions)
         ids, mask = self._left_pad([p + c for p, c in zip(prompts, completions, strict=True)])
         logits = self._logits(ids, mask, None, delta, keep=longest + 1)[:, :-1].float()
-        logits = logits / temperature
-        chosen = ids[:, -longest:, None]
-        values = logits.gather(-1, chosen)[..., 0] - logits.logsumexp(-1)
         lengths = torch.tensor([len(c) for c in completions], device=ids.device)
         counted = torch.arange(longest, device=ids.device) >= (longest - lengths)[:, None]
-        return values * counted, counted
+        return logits, ids[:, -longest:], counted
 
     def rows_to_score(self, tokens: int) -> int:
         """How many completions of so many tokens ``logprobs`` has room for at once."""
@@ -452,6 +507,10 @@ class Engine:
 def _positions(mask: Tensor) -> Tensor:
     """Positions that start at 0 with the first token that is not padding."""
     return (mask.cumsum(-1) - 1).clamp(min=0)
+
+
+def _for_each(value: int | Sequence[int], rows: int) -> Sequence[int]:
+    return [value] * rows if isinstance(value, int) else value
 
 
 def _row_seeds(seed: int | Sequence[int] | None, rows: int) -> Sequence[int] | None:

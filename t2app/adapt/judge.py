@@ -13,18 +13,18 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from t2app.adapt import race
+from t2app.adapt import drafts, race
 from t2app.adapt.race import Cell
 from t2app.adapt.shots import Shots
-from t2app.engine import Engine
+from t2app.engine import Engine, Prompt
 from t2app.models import memory
 from t2app.svf.mixing import mix
 
 # A worse score than any: a candidate without a right answer has no likelihood to compare.
 NEVER = -math.inf
-# Fewer rows than this are not worth a pass of their own. On two cores a step of decoding takes 10
-# ms with one row, 20 with 48, 37 with 96; for a GPU it was calculated, not measured.
-ROWS_OF_A_ROUND = {"cpu": 48, "cuda": 160}
+# Fewer answers than this are not worth a pass of their own: 24 searches took 134, 144 and 170 s
+# with 24, 48 and 96 on two cores. For a GPU the number was calculated, not measured.
+ROWS_OF_A_ROUND = {"cpu": 32, "cuda": 160}
 Key = bytes
 T = TypeVar("T")
 
@@ -54,6 +54,7 @@ class Judge:
         self._engine, self._task, self._problems = engine, shots.task, list(shots.shots)
         self._stacked, self._parts, self._rows = stacked, parts, rows
         self._prompts = [engine.prompt_ids(shots.task.messages(p)) for p in self._problems]
+        self._golds = [engine.answer_ids(p.steps) for p in self._problems]
 
     def scores(self, candidates: Tensor) -> dict[int, Score]:
         """What ``candidates`` (P, L, K) are worth, by row; what is not there is out."""
@@ -99,6 +100,8 @@ class ByAccuracy(Judge):
         self._round = ROWS_OF_A_ROUND.get(engine.base.device.type, ROWS_OF_A_ROUND["cuda"])
         # Score and likelihood of every answer: decoding is greedy, the same mix says the same.
         self._known: dict[tuple[Key, int], tuple[float, float]] = {}
+        # Who has answered an example, and what: a candidate nearby often says the same.
+        self._said: list[list[tuple[Tensor, Prompt]]] = [[] for _ in self._problems]
 
     def scores(self, candidates: Tensor) -> dict[int, Score]:
         """As of every judge; at least the ``places`` best are there."""
@@ -106,7 +109,7 @@ class ByAccuracy(Judge):
         while cells := race.to_answer(
             before, self._right(keys), self._places, self._hardest(), self._round
         ):
-            self._answer(keys, mixes, cells)
+            self._answer(candidates, keys, mixes, cells)
         scores = map(self._score, keys, before.tolist())
         return {i: score for i, score in enumerate(scores) if score is not None}
 
@@ -128,23 +131,35 @@ class ByAccuracy(Judge):
         seen = list(dict.fromkeys(key for key, _ in self._known))
         return race.order(self._right(seen)) if seen else list(range(len(self._problems)))
 
-    def _answer(self, keys: Sequence[Key], mixes: Tensor, cells: Sequence[Cell]) -> None:
+    def _answer(
+        self, candidates: Tensor, keys: Sequence[Key], mixes: Tensor, cells: Sequence[Cell]
+    ) -> None:
         """Candidates answer examples, those drawn twice once."""
         distinct = {(keys[i], j): (i, j) for i, j in cells}
-        shots = [j for _, j in distinct.values()]
-        chosen = mixes[[i for i, _ in distinct.values()]]
+        cells = list(distinct.values())
+        expected = [self._expected(candidates[i], j) for i, j in cells]
         done = self._fitting(
-            lambda: self._engine.generate(
-                [self._prompts[j] for j in shots],
-                chosen,
+            lambda: drafts.generate(
+                self._engine,
+                [self._prompts[j] for _, j in cells],
+                expected,
+                mixes[[i for i, _ in cells]],
                 max_new_tokens=self._task.max_new_tokens,
                 batch_size=self._rows,
-                likelihoods=True,
             )
         )
-        right = self._judged(shots, [c.text for c in done])
-        for place, score, completion in zip(distinct, right, done, strict=True):
-            self._known[place] = score, completion.likelihood or 0.0
+        right = self._judged([j for _, j in cells], [c.text for c in done])
+        for place, (i, j), score, said in zip(distinct, cells, right, done, strict=True):
+            self._known[place] = score, said.likelihood or 0.0
+            self._said[j].append((candidates[i], said.token_ids))
+
+    def _expected(self, candidate: Tensor, shot: int) -> Prompt:
+        """What a candidate will probably say: as the nearest that has answered; at first, right."""
+        if not self._said[shot]:
+            return self._golds[shot]
+        others, answers = zip(*self._said[shot], strict=True)
+        distances = (torch.stack(others) - candidate).abs().sum((1, 2))
+        return answers[int(distances.argmin())]
 
     def _judged(self, shots: Sequence[int], texts: Sequence[str]) -> list[float]:
         """Scores of the answers; many candidates say the same, which is judged once."""
@@ -170,7 +185,6 @@ class ByLikelihood(Judge):
         self, engine: Engine, shots: Shots, stacked: Tensor, parts: Sequence[slice], rows: int
     ) -> None:
         super().__init__(engine, shots, stacked, parts, rows)
-        self._golds = [engine.answer_ids(p.steps) for p in self._problems]
         self._known: dict[Key, Score] = {}
 
     def scores(self, candidates: Tensor) -> dict[int, Score]:
