@@ -490,7 +490,7 @@ class Engine:
         """Model, device, precision, memory in use (MB), context, execution, for people to read."""
         cuda = self.base.device.type == "cuda"
         used = (
-            torch.cuda.memory_allocated(self.base.device)
+            sum(map(torch.cuda.memory_allocated, memory.gpus(self.base.place or self.base.device)))
             if cuda
             else psutil.Process().memory_info().rss
         )

@@ -315,7 +315,7 @@ def _wire_all(resident: Resident, tabs: gr.Tabs, tab: gr.Tab, parts: Parts, chat
         choice.input(*pair, **IN_TURN)
     strategy, task = parts["strategy"], parts["mixed_task"]
     shown = [parts["effects"], parts["effects_words"], strategy, parts["sorting"]]
-    measured = view.change(bind(act.effects), None, shown, **IN_TURN)
+    measured = view.change(bind(act.effects), strategy, shown, **IN_TURN)
     sorted_by = (
         bind(act.confusion),
         [strategy, task],

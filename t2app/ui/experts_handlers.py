@@ -378,10 +378,11 @@ def paired(engine: Engine, one: str | None, other: str | None) -> Values:
 # -- what they do ------------------------------------------------------------------------------
 
 
-def effects(engine: Engine) -> Values:
+def effects(engine: Engine, strategy: str | None) -> Values:
     """What each expert does to each task, and its words; then how questions were sorted.
 
-    Gives figure, words, the choice of a strategy, and the part of the page that is about sorting.
+    Gives figure, words, the choice of a strategy (what was chosen stays chosen where it is there),
+    and the part of the page that is about sorting.
     """
     hidden = gr.update(visible=False)
     found, whole = results.cross_effects(engine), results.load(engine)
@@ -398,7 +399,10 @@ def effects(engine: Engine) -> Values:
     return (
         gr.update(value=figure, visible=True),
         view.effects_words(found),
-        gr.update(choices=choice, value=next(iter(strategies), None)),
+        gr.update(
+            choices=choice,
+            value=strategy if strategy in strategies else next(iter(strategies), None),
+        ),
         gr.update(visible=bool(strategies)),
     )
 

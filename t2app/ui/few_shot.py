@@ -18,6 +18,7 @@ from t2app.data.check import AUTO
 from t2app.ui import few_shot_handlers as act
 from t2app.ui.chat import AT_ONCE, QUIET, Chat
 from t2app.ui.resident import Resident
+from t2app.ui.shelf import Shelf
 from t2app.ui.train_data import reward_choices
 
 # One at a time: a search keeps the model busy for a minute.
@@ -40,13 +41,14 @@ FITNESS = {
 Parts = dict[str, Any]
 
 
-def build(resident: Resident, tabs: gr.Tabs, chat: Chat) -> None:
+def build(page: gr.Blocks, resident: Resident, tabs: gr.Tabs, chat: Chat) -> None:
     """Put the tab into the open page; the chat is where a mix is used."""
     parts: Parts = {
         "source": gr.State(act.TYPED),
         "search": gr.State(None),
         "ticket": gr.State(0),
         "result": gr.State(None),
+        "key": gr.BrowserState(None, storage_key="t2app.search", secret="t2app"),
     }
     with gr.Row(elem_classes="t2-lab t2-expert-body", elem_id="t2-few-shot"):
         with gr.Column(scale=5, min_width=320, elem_classes="t2-lab"):
@@ -57,6 +59,7 @@ def build(resident: Resident, tabs: gr.Tabs, chat: Chat) -> None:
     _wire_examples(parts)
     _wire_search(resident, parts)
     _wire_result(resident, tabs, parts, chat)
+    _wire_reload(page, resident, parts)
 
 
 # -- layout --------------------------------------------------------------------------------------
@@ -282,6 +285,18 @@ def _wire_search(resident: Resident, parts: Parts) -> None:
     parts["stop"].click(None, cancels=[searching], api_visibility="private")
     after = ("result", "state", "name")
     searching.then(act.settled, parts["result"], [*_of(parts, after), *buttons], **AT_ONCE)
+
+
+def _wire_reload(page: gr.Blocks, resident: Resident, parts: Parts) -> None:
+    """Whatever a search has found is kept; a page that loads anew shows it again."""
+    shelf: Shelf[act.Result] = Shelf()
+    parts["result"].change(partial(act.keep, shelf), _of(parts, ("key", "result")), None, **LATEST)
+    page.load(
+        resident.bind(act.restore, shelf),
+        _of(parts, ("key", "ticket")),
+        _of(parts, ("key", "result", "examples", "name")),
+        **AT_ONCE,
+    )
 
 
 def _of(parts: Parts, names: Iterable[str]) -> list[Any]:

@@ -80,7 +80,7 @@ def fitness_figure(records: Sequence[Generation], fitness: str) -> go.Figure:
     figure = go.Figure()
     for name, values, colour, dash in (
         ("best so far", [r.best_fitness for r in records], PALETTE[0], "solid"),
-        ("elite", [r.elite_fitness for r in records], BASE_COLOUR, "dot"),
+        ("mean of those kept", [r.elite_fitness for r in records], BASE_COLOUR, "dot"),
     ):
         figure.add_scatter(
             x=numbers,

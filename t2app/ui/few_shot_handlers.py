@@ -30,6 +30,7 @@ from t2app.ui import asking, charts, few_shot_charts, words
 from t2app.ui import few_shot_view as view
 from t2app.ui.asking import note
 from t2app.ui.experts_handlers import done, index
+from t2app.ui.shelf import Shelf
 from t2app.ui.train_data import cells_of
 from t2app.ui.train_draft import suggested_name
 
@@ -50,13 +51,15 @@ NOTHING_PASTED = "Paste some rows first: a question and its answer each."
 class Search:
     """A search that was accepted: what it searches on and how, and what to call the result.
 
-    ``experts`` are those to mix; None stands for all that a first pass may choose.
+    ``experts`` are those to mix; None stands for all that a first pass may choose. ``base`` is the
+    model they are mixed for.
     """
 
     shots: Shots
     settings: Settings
     name: str
     experts: tuple[str, ...] | None = None
+    base: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +121,7 @@ def begin(
         return SAME, SAME, SAME, note(line), *(SAME,) * 4
     name = suggested_name(f"{Path(table.name).stem}-mix", engine.library.experts())
     return (
-        Search(found, settings, name, names),
+        Search(found, settings, name, names, engine.base.base),
         None,
         ticket + 1,
         note(""),
@@ -257,6 +260,28 @@ def settled(result: Result | None) -> Values:
     return result, SAME, result.search.name, *buttons
 
 
+def keep(shelf: Shelf[Result], key: str | None, result: Result | None) -> None:
+    """Keep what a search has found so far, for the browser with this key."""
+    if key and result is not None:
+        shelf.put(key, result)
+
+
+def restore(engine: Engine, shelf: Shelf[Result], key: Any, ticket: int) -> Values:
+    """What this browser's last search had found, when the page loads anew.
+
+    The search itself ended with the page. Gives the key, the result, words about the examples, and
+    the name to save under; nothing but a key where there is no search of this model.
+    """
+    result = shelf.get(key)
+    fresh = shelf.new_key() if key is None else SAME
+    if ticket or result is None or result.search.base != engine.base.base:
+        return fresh, SAME, SAME, SAME
+    if result.phase != "done":
+        result = replace(result, phase="stopped")
+    search = result.search
+    return fresh, result, view.shots_words(search.shots), result.saved or search.name
+
+
 # -- what was found ----------------------------------------------------------------------------
 
 
@@ -271,8 +296,17 @@ def save(engine: Engine, result: Result | None, name: str) -> Values:
     return kept, done(f"{kept.saved} is among the experts now, and needs none of its parts.")
 
 
+def _check_model(engine: Engine, search: Search) -> None:
+    if search.base != engine.base.base:
+        raise T2Error(
+            "this mix was found for the model that was loaded before: load that one again, or "
+            "search anew"
+        )
+
+
 def _saved(engine: Engine, result: Result, name: str) -> Result:
     search = result.search
+    _check_model(engine, search)
     mixes.save(engine, name, search.shots, result.found, search.settings, report=result.report)
     return replace(result, saved=name)
 
@@ -287,6 +321,7 @@ def use(engine: Engine, result: Result | None, name: str) -> Values:
     if result is None:
         return *(SAME,) * 8, note(NOTHING_FOUND)
     try:
+        _check_model(engine, result.search)
         if result.saved is None and not _plain(result.found):
             result = _saved(engine, result, (name or "").strip())
         chosen = {result.saved: 1.0} if result.saved else result.found.weights

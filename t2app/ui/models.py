@@ -100,7 +100,7 @@ def choices(engine: Engine, quant: str, storage: str) -> list[tuple[str, str]]:
 
 def _choice(engine: Engine, entry: Listed, quant: str, storage: str) -> str:
     kind = precision_here(engine, entry, quant, storage)
-    size = gigabytes(entry.need(kind, storage, engine.base.device).total)
+    size = gigabytes(entry.need(kind, storage, _place(engine)).total)
     licence = " · licence on the hub" if entry.gated else ""
     return f"{entry.title} · {entry.download:.1f} GB to download · {size} of memory{licence}"
 
@@ -112,7 +112,7 @@ def listing(engine: Engine, quant: str, storage: str) -> Any:
 
 def precision_here(engine: Engine, entry: Listed, quant: str, storage: str) -> str:
     """The precision that ``quant`` comes to for a listed model on this machine."""
-    place = engine.base.device
+    place = _place(engine)
     free = memory.free(place)
     return precision.choose(
         entry.name, quant, place, lambda kind: entry.need(kind, storage, place).total <= free
@@ -124,8 +124,7 @@ def start(resident: Resident, name: str | None, quant: str, storage: str) -> tup
     try:
         if not (name or "").strip():
             raise T2Error("pick a model or write its name first")
-        base = resident.engine.base
-        resident.switch(name.strip(), quant, str(base.place or base.device), storage)
+        resident.switch(name.strip(), quant, str(_place(resident.engine)), storage)
     except T2Error as error:
         return *_state(resident), note(str(error)), gr.skip()
     return *_state(resident), progress(resident), gr.Timer(active=True)
@@ -173,9 +172,14 @@ def present(engine: Engine) -> str:
     return f"<h2>In use now</h2><dl class='t2-model-facts'>{rows}</dl>{memory_bar(engine)}"
 
 
+def _place(engine: Engine) -> torch.device:
+    """Where models are loaded: all GPUs, where the first was loaded for all of them."""
+    return engine.base.place or engine.base.device
+
+
 def memory_bar(engine: Engine) -> str:
     """What the app takes of this device's memory, what others take, what is free."""
-    place = engine.base.device
+    place = _place(engine)
     whole, free = memory.total(place), memory.free(place)
     own = (
         sum(torch.cuda.memory_reserved(index) for index in memory.gpus(place))
@@ -202,8 +206,8 @@ def needed(engine: Engine, name: str | None, quant: str, storage: str) -> str:
         kind = precision_here(engine, entry, quant, storage)
     except T2Error as error:
         return note(str(error))
-    free = memory.free(engine.base.device)
-    need = entry.need(kind, storage, engine.base.device)
+    free = memory.free(_place(engine))
+    need = entry.need(kind, storage, _place(engine))
     fits = need.total <= free
     verdict = "fits" if fits else "does not fit"
     count = entry.parameters

@@ -45,7 +45,7 @@ def build(
             with gr.Tab("Train", id=words.TAB_TRAIN) as tab:
                 train_tab.build(page, resident, tabs, tab, talk, queues, run)
             with gr.Tab("Few-shot", id=words.TAB_FEW_SHOT):
-                few_shot.build(resident, tabs, talk)
+                few_shot.build(page, resident, tabs, talk)
             with gr.Tab("Model", id=words.TAB_MODEL):
                 models.build(page, resident)
     return page

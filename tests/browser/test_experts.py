@@ -208,26 +208,39 @@ def test_examples_are_searched_and_the_mix_is_saved_and_used_in_chat(
     (folder / "my-sums.safetensors").unlink()
 
 
-def test_stop_keeps_the_best_mix_so_far(page: Page, url: str) -> None:
+def test_stop_and_reload_keep_the_best_mix_so_far(page: Page, url: str) -> None:
     page.set_default_timeout(20_000)
     expect.set_options(timeout=20_000)
     page.goto(url)
     page.get_by_role("tab", name="Few-shot").click()
+    # Sums that no mix solves reliably, and many mixes: a generation takes seconds.
+    page.get_by_role("button", name="Advanced").click()
+    for label, value in (("Mixes a generation", "200"), ("Patience", "50")):
+        page.get_by_label(label).fill(value)
+        page.get_by_label(label).press("Tab")
     page.get_by_role("tab", name="Paste").click()
-    # Sums that no mix solves reliably: the search has a hundred generations of decoding before it.
     sums = "".join(
         f"What is {n}7 * {n + 2}3?,{(10 * n + 7) * (10 * n + 23)}\n" for n in range(1, 9)
     )
     page.locator("#t2-shots-text textarea").fill("question,answer\n" + sums)
-    page.locator("#t2-shots-start").click()
-    state = page.locator("#t2-search-state")
+    start, state = page.locator("#t2-shots-start"), page.locator("#t2-search-state")
+    start.click()
     expect(state).to_contain_text("Generation", timeout=ANSWER_MS)
     page.locator("#t2-shots-stop").click()
     expect(state).to_contain_text("Stopped after", timeout=ANSWER_MS)
     expect(page.locator("#t2-found-bars .ytick", has_text="base")).to_be_visible()
     expect(page.locator("#t2-found-use")).to_be_enabled()
     expect(page.locator("#t2-shots-stop")).to_be_hidden()
-    expect(page.locator("#t2-shots-start")).to_be_enabled()
+    expect(start).to_be_enabled()
+
+    start.click()
+    expect(state).to_contain_text("Generation 2", timeout=2 * ANSWER_MS)
+    page.reload()
+    page.get_by_role("tab", name="Few-shot").click()
+    expect(state).to_contain_text(re.compile("Stopped after [2-9]"))
+    expect(page.locator("#t2-found-bars .ytick", has_text="base")).to_be_visible()
+    expect(page.locator("#t2-found-use")).to_be_enabled()
+    expect(start).to_be_visible()
 
 
 def test_examples_that_cannot_be_used_are_told(few_shot: Page) -> None:

@@ -136,7 +136,7 @@ def test_without_experts_the_page_says_what_to_do(empty_engine) -> None:
     assert "Train one" in act.listed(empty_engine, now)[0]
     assert not act.opened(empty_engine, now, None)[1]["visible"]
     assert not act.compared(empty_engine, now, None, None)[0]["visible"]
-    assert act.effects(empty_engine)[0]["visible"] is False
+    assert act.effects(empty_engine, None)[0]["visible"] is False
 
 
 # -- one expert ----------------------------------------------------------------------------------
@@ -406,11 +406,14 @@ def test_measured_effects_are_shown_for_the_experts_that_were_measured(engine, m
         "contributions": {"prompt": {"math": shares, "code": figures.contributions([{"code": 1}])}},
     }
     monkeypatch.setattr(results, "load", lambda engine: whole)
-    drawn, line, strategy, sorting = act.effects(engine)
+    drawn, line, strategy, sorting = act.effects(engine, None)
     assert sorting["visible"]
     assert heat(drawn["value"]) == [[0, 0.5], [0, 0]]
     assert "500 fresh questions a task" in line
     assert strategy["value"] == "prompt"
+    whole["confusion"]["prototype"] = sorted_
+    assert act.effects(engine, "prototype")[2]["value"] == "prototype"
+    assert act.effects(engine, "gone")[2]["value"] == "prompt"
     drawn, line, task = act.confusion(engine, "prompt", None)
     assert heat(drawn["value"]) == [[1, 0], [0.5, 0.5]]
     assert "2 of 3" in line
@@ -483,7 +486,7 @@ def test_every_task_of_the_results_that_come_with_the_program_is_drawn(engine, m
 
 
 def test_nothing_measured_is_said(engine) -> None:
-    drawn, line, _, sorting = act.effects(engine)
+    drawn, line, _, sorting = act.effects(engine, None)
     assert drawn["visible"] is sorting["visible"] is False
     assert "t2app eval" in line
 

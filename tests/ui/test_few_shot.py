@@ -19,6 +19,7 @@ from t2app.ui import few_shot_handlers as act
 from t2app.ui import few_shot_view as view
 from t2app.ui import words
 from t2app.ui.few_shot_handlers import PASTED, TYPED, UPLOADED, Result, Search
+from t2app.ui.shelf import Shelf
 
 SKIP = act.gr.skip()
 EMPTY = pd.DataFrame([["", ""]] * 4, columns=["question", "answer"])
@@ -270,6 +271,40 @@ def test_using_a_mix_that_was_deleted_meanwhile(engine, result) -> None:
     refused = act.use(engine, kept, "my-mix")
     assert refused[0] == SKIP
     assert "unknown expert" in said(refused[-1]).lower()
+
+
+def test_a_mix_of_another_model_is_neither_saved_nor_used(engine, result) -> None:
+    other = replace(result, search=replace(result.search, base="another"))
+    assert "found for the model that was loaded before" in said(act.save(engine, other, "x")[1])
+    assert "found for the model that was loaded before" in said(act.use(engine, other, "x")[-1])
+
+
+def test_a_page_that_loads_anew_shows_the_last_search(engine, search, result) -> None:
+    shelf = Shelf()
+    key, *rest = act.restore(engine, shelf, None, 0)
+    assert isinstance(key, str)
+    assert rest == [SKIP] * 3
+    act.keep(shelf, key, None)
+    assert act.restore(engine, shelf, key, 0) == (SKIP,) * 4
+    act.keep(shelf, key, result)
+    same, found, examples, name = act.restore(engine, shelf, key, 0)
+    assert (same, found, name) == (SKIP, result, search.name)
+    assert "3 examples" in examples
+    # A search that has begun meanwhile goes first; a mix of another model is not shown.
+    assert act.restore(engine, shelf, key, 1) == (SKIP,) * 4
+    act.keep(shelf, key, replace(result, search=replace(search, base="another")))
+    assert act.restore(engine, shelf, key, 0) == (SKIP,) * 4
+    for odd in ([], {}, 3, "other"):
+        assert act.restore(engine, shelf, odd, 0)[1] == SKIP
+
+
+def test_a_search_that_ended_with_its_page_has_stopped(engine, search) -> None:
+    shelf, (first, _) = Shelf(), next(act.searching(engine, search))
+    act.keep(shelf, "key", first)
+    assert first.phase == "searching"
+    assert act.restore(engine, shelf, "key", 0)[1].phase == "stopped"
+    act.keep(shelf, "key", replace(first, saved="mine"))
+    assert act.restore(engine, shelf, "key", 0)[3] == "mine"
 
 
 def test_scores_say_what_was_seen_and_what_is_missing() -> None:

@@ -31,7 +31,6 @@ class Holder:
 
     def __init__(self, loading: Loading | None = None, refusal: str | None = None) -> None:
         self.engine, self.loading, self.refusal = Double(), loading, refusal
-        self.engine.base.place = None
         self.asked: list[tuple] = []
 
     def switch(self, *arguments: str) -> None:
@@ -99,12 +98,28 @@ def test_factors_may_be_kept_smaller() -> None:
 def test_what_is_loaded_now_names_what_is_not_adapted() -> None:
     engine = Double()
     engine.base = SimpleNamespace(
-        name="big", device=torch.device("cpu"), skipped=("mlp.experts.down_proj (2 x)", "<b>")
+        name="big",
+        device=torch.device("cpu"),
+        place=None,
+        skipped=("mlp.experts.down_proj (2 x)", "<b>"),
     )
     said = models.present(engine)
     assert "mlp.experts.down_proj (2 x); &lt;b&gt;" in said
     assert "8.0 GB free of 16.0 GB" in said
     assert "Not adapted" not in models.present(Double())
+
+
+def test_a_model_that_may_be_on_all_gpus_is_counted_on_all(monkeypatch) -> None:
+    asked = []
+    engine = Double()
+    engine.base.device, engine.base.place = torch.device("cuda:0"), torch.device("cuda")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda index: 10**9)
+    monkeypatch.setattr(memory, "total", lambda place: asked.append(place) or 16 * 10**9)
+    assert "2.0 GB used by this app" in models.memory_bar(engine)
+    engine.base.place = torch.device("cuda:0")
+    assert "1.0 GB used by this app" in models.memory_bar(engine)
+    assert asked == [torch.device("cuda"), torch.device("cuda:0")]
 
 
 def test_load_starts_and_watches() -> None:
