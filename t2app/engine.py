@@ -336,7 +336,7 @@ class Engine:
         order = sorted(range(len(texts)), key=texts.__getitem__)
         if self.base.device.type == "cpu":
             batch_size = min(batch_size, ROWS_IN_CACHE)
-        size = min(batch_size, self.rows_to_score(max(map(len, drafts))))
+        size = min(batch_size, self.rows_to_score(_longest(drafts)))
         for start in range(0, len(order), size):
             part = order[start : start + size]
             logits, chosen, counted = self._on_completions(
@@ -357,7 +357,7 @@ class Engine:
 
         Right-aligned, in fp32.
         """
-        longest = max(len(c) for c in completions)
+        longest = _longest(completions)
         ids, mask = self._left_pad([p + c for p, c in zip(prompts, completions, strict=True)])
         logits = self._logits(ids, mask, None, delta, keep=longest + 1)[:, :-1].float()
         lengths = torch.tensor([len(c) for c in completions], device=ids.device)
@@ -507,6 +507,11 @@ class Engine:
 def _positions(mask: Tensor) -> Tensor:
     """Positions that start at 0 with the first token that is not padding."""
     return (mask.cumsum(-1) - 1).clamp(min=0)
+
+
+def _longest(completions: Sequence[Prompt]) -> int:
+    """Tokens of the longest; 1 where there are none, so that shapes stay what they are."""
+    return max([1, *map(len, completions)])
 
 
 def _for_each(value: int | Sequence[int], rows: int) -> Sequence[int]:

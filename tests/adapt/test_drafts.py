@@ -50,6 +50,11 @@ def test_drafts_that_are_right_for_a_while(engine, rows, passes):
     same(answers(engine, rows, guesses), rows[2])
 
 
+def test_no_drafts_at_all(engine, rows):
+    same(answers(engine, rows, [[]] * 5), rows[2])
+    same(answers(engine, rows, [[], [], [], rows[2][3].token_ids, []], batch_size=1), rows[2])
+
+
 def test_drafts_that_are_longer_than_the_answer_may_be(engine, rows):
     prompts, mixes, said = rows
     short = engine.generate(prompts, mixes, max_new_tokens=3, likelihoods=True)
