@@ -41,14 +41,24 @@ FITNESS = {
 Parts = dict[str, Any]
 
 
-def build(page: gr.Blocks, resident: Resident, tabs: gr.Tabs, chat: Chat) -> None:
+def remembered() -> gr.BrowserState:
+    """The key under which this browser's last search is kept; made outside of all tabs.
+
+    Inside a tab that is not open, it would not be read when the page loads.
+    """
+    return gr.BrowserState(None, storage_key="t2app.search", secret="t2app")
+
+
+def build(
+    page: gr.Blocks, resident: Resident, tabs: gr.Tabs, chat: Chat, key: gr.BrowserState
+) -> None:
     """Put the tab into the open page; the chat is where a mix is used."""
     parts: Parts = {
         "source": gr.State(act.TYPED),
         "search": gr.State(None),
         "ticket": gr.State(0),
         "result": gr.State(None),
-        "key": gr.BrowserState(None, storage_key="t2app.search", secret="t2app"),
+        "key": key,
     }
     with gr.Row(elem_classes="t2-lab t2-expert-body", elem_id="t2-few-shot"):
         with gr.Column(scale=5, min_width=320, elem_classes="t2-lab"):

@@ -213,9 +213,9 @@ def test_stop_and_reload_keep_the_best_mix_so_far(page: Page, url: str) -> None:
     expect.set_options(timeout=20_000)
     page.goto(url)
     page.get_by_role("tab", name="Few-shot").click()
-    # Sums that no mix solves reliably, and many mixes: a generation takes seconds.
+    # Sums that no mix solves reliably, and twice as many mixes: a generation takes seconds.
     page.get_by_role("button", name="Advanced").click()
-    for label, value in (("Mixes a generation", "200"), ("Patience", "50")):
+    for label, value in (("Mixes a generation", "64"), ("Patience", "50")):
         page.get_by_label(label).fill(value)
         page.get_by_label(label).press("Tab")
     page.get_by_role("tab", name="Paste").click()
