@@ -205,12 +205,12 @@ def test_eval_finds_out_at_once_that_it_cannot_write(cli, tmp_path):
 
 def test_bench(cli, tmp_path, monkeypatch):
     """The whole table on a small model; see also tests/evaluation/test_bench.py."""
+    # Takes a new process for every shape, and is measured there.
+    monkeypatch.setattr("t2app.evaluation.bench.size.factoring_peak", lambda shapes: 2.0)
     out = tmp_path / "bench.json"
     found = cli("bench", "--rounds", "1", "--tokens", "2", "--out", str(out), "--json").json
     assert found["about"]["model"] == "small"
     assert json.loads(out.read_text()) == {"small": found}
-    # Takes a new process for every shape, and was measured above.
-    monkeypatch.setattr("t2app.evaluation.bench.size.factoring_peak", lambda shapes: 2.0)
     people = cli("bench", "--rounds", "1", "--tokens", "2")
     assert people.code == 0
     assert "| factored |" in people.out
