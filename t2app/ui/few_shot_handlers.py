@@ -260,9 +260,9 @@ def settled(result: Result | None) -> Values:
     return result, SAME, result.search.name, *buttons
 
 
-def keep(shelf: Shelf[Result], key: str | None, result: Result | None) -> None:
+def keep(shelf: Shelf[Result], key: Any, result: Result | None) -> None:
     """Keep what a search has found so far, for the browser with this key."""
-    if key and result is not None:
+    if isinstance(key, str) and result is not None:
         shelf.put(key, result)
 
 
@@ -273,7 +273,7 @@ def restore(engine: Engine, shelf: Shelf[Result], key: Any, ticket: int) -> Valu
     the name to save under; nothing but a key where there is no search of this model.
     """
     result = shelf.get(key)
-    fresh = shelf.new_key() if key is None else SAME
+    fresh = SAME if isinstance(key, str) else shelf.new_key()
     if ticket or result is None or result.search.base != engine.base.base:
         return fresh, SAME, SAME, SAME
     if result.phase != "done":

@@ -294,8 +294,12 @@ def test_a_page_that_loads_anew_shows_the_last_search(engine, search, result) ->
     assert act.restore(engine, shelf, key, 1) == (SKIP,) * 4
     act.keep(shelf, key, replace(result, search=replace(search, base="another")))
     assert act.restore(engine, shelf, key, 0) == (SKIP,) * 4
-    for odd in ([], {}, 3, "other"):
-        assert act.restore(engine, shelf, odd, 0)[1] == SKIP
+    for odd in ([], {}, 3):
+        act.keep(shelf, odd, result)
+        key, *rest = act.restore(engine, shelf, odd, 0)
+        assert isinstance(key, str)
+        assert rest == [SKIP] * 3
+    assert act.restore(engine, shelf, "other", 0) == (SKIP,) * 4
 
 
 def test_a_search_that_ended_with_its_page_has_stopped(engine, search) -> None:
