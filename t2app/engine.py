@@ -23,6 +23,7 @@ from transformers import Cache, DynamicCache
 from t2app import config, models
 from t2app.errors import T2Error
 from t2app.models import BaseModel, Report, memory
+from t2app.models.words import first_line
 from t2app.svd.factor import Factor
 from t2app.svf.expert import Expert
 from t2app.svf.hooks import SVF, Effect
@@ -84,14 +85,8 @@ class Engine:
         self.library = Library(config.experts_dir(base.name), self.svf.layout.sizes, base.base)
         self._deltas: dict[str, tuple[Expert, Tensor]] = {}
         self._prefixes: OrderedDict[tuple, Cache] = OrderedDict()
-        # Not ``all_special_tokens``, which lacks the turn marks of Llama 3 and others.
-        self._special = {
-            token.content for token in self.tokenizer.added_tokens_decoder.values() if token.special
-        }
-        ends = base.model.generation_config.eos_token_id
-        self.ends = {base.tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])} - {
-            None
-        }
+        self.chat = base.chat
+        self.ends = set(base.chat.ends)
 
     @classmethod
     def load(
@@ -106,8 +101,23 @@ class Engine:
         """Load a base model and its factors; ``report(stage, done, total)`` tells how far it is."""
         base = models.load(model, quant, device, report, storage)
         engine = cls(base, models.factors(base, report), execution, storage)
-        engine.generate([[*base.tokenizer("hello").input_ids]], max_new_tokens=2)  # warm up
+        engine.warm_up()
         return engine
+
+    def warm_up(self) -> None:
+        """Say two tokens; ``T2Error`` where the model cannot be run as an engine runs it."""
+        try:
+            self.generate(
+                [self.prompt_ids([{"role": "user", "content": "hello"}])], max_new_tokens=2
+            )
+        except (T2Error, MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:
+            if memory.ran_out(error):
+                raise
+            raise T2Error(
+                f"{self.base.name} cannot be run here: {first_line(error)}; choose another model"
+            ) from error
 
     def _room(self) -> float:
         """Bytes that may be taken beside the model; the rest is for conversations."""
@@ -118,11 +128,10 @@ class Engine:
     def prompt_ids(self, messages: Sequence[Message]) -> Prompt:
         """The conversation in the model's chat format, up to where its answer begins.
 
-        Special tokens that somebody typed are taken apart, so a question cannot end its own turn;
-        halves of characters (lone surrogates) become question marks.
-        Raises T2Error where the model's context leaves no room for an answer.
+        Raises T2Error where the model's context leaves no room for an answer, and what
+        ``ChatFormat.prompt_ids`` raises.
         """
-        ids = self._chat_ids(messages)
+        ids = self.chat.prompt_ids(messages)
         if len(ids) > self.longest_prompt:
             raise T2Error(
                 f"the question is too long: {len(ids):,} tokens, and {self.base.name} reads at "
@@ -137,25 +146,11 @@ class Engine:
 
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """Tokens of a conversation in the model's chat format, however long."""
-        return len(self._chat_ids(messages))
+        return len(self.chat.prompt_ids(messages))
 
     def answer_ids(self, text: str) -> Prompt:
-        """An answer as the model would say it, with the token that ends its turn."""
-        ids = self.tokenizer(self._defuse(text), add_special_tokens=False).input_ids
-        # Models with several end tokens end a turn with the tokenizer's own.
-        return [*ids, self.tokenizer.eos_token_id]
-
-    def _chat_ids(self, messages: Sequence[Message]) -> Prompt:
-        clean = [{"role": m["role"], "content": self._defuse(m["content"])} for m in messages]
-        return self.tokenizer.apply_chat_template(
-            clean, add_generation_prompt=True, return_dict=True
-        )["input_ids"]
-
-    def _defuse(self, text: str) -> str:
-        text = text.encode("utf-8", "replace").decode("utf-8")
-        for token in self._special:
-            text = text.replace(token, f"{token[0]} {token[1:]}")
-        return text
+        """An answer as the model would say it, with the end of its turn."""
+        return self.chat.answer_ids(text)
 
     # -- experts -----------------------------------------------------------------------------
 
@@ -293,13 +288,13 @@ class Engine:
 
     def completion(self, ids: list[int], likelihood: float | None) -> Completion:
         """An answer of these tokens; ``likelihood`` is the sum of their log-probabilities."""
-        finished = bool(ids) and ids[-1] in self.ends
+        finished = bool(ids) and (ids[-1] in self.ends or self.chat.says_end(ids))
         mean = None if likelihood is None or not ids else likelihood / len(ids)
         return Completion(ids, self.text(ids), finished, mean)
 
     def text(self, ids: Sequence[int]) -> str:
-        """Tokens as text, without the end token and other special ones."""
-        return self.tokenizer.decode(ids, skip_special_tokens=True)
+        """Tokens as a reader sees them: no special tokens, and no thought before the answer."""
+        return self.chat.text(ids)
 
     def logprobs(
         self,
@@ -397,12 +392,7 @@ class Engine:
         prefix = self._shared_prefix(messages, prompt)
         cache = self._prefix_cache(prompt[:prefix], delta)
         root = self._extend(prompt[prefix:], prefix, cache, delta)
-        # Models with several end tokens end a turn with the tokenizer's own.
-        end = self.tokenizer.eos_token_id
-        spelled = {
-            label: [*self.tokenizer(label, add_special_tokens=False).input_ids, end]
-            for label in labels
-        }
+        spelled = {label: self.answer_ids(label) for label in labels}
 
         def walk(path: list[int], candidates: list[str], share: float) -> dict[str, float]:
             if len(candidates) == 1:

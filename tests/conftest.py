@@ -24,6 +24,7 @@ from transformers import (
 
 from t2app.engine import Engine
 from t2app.models import BaseModel
+from t2app.models.chat import ChatFormat
 from t2app.svd.factor import Factor, factor
 from t2app.svd.modules import adapted_modules
 from t2app.svf.expert import Expert
@@ -123,6 +124,7 @@ def small_base() -> BaseModel:
         # Untied: a random model with tied embeddings says the same token over and over.
         model=build_model(max_position_embeddings=1024, tie_word_embeddings=False),
         tokenizer=tokenizer,
+        chat=ChatFormat(tokenizer, eos=[0]),
         name="small",
         base="small@0123456789ab",
         device=torch.device("cpu"),

@@ -15,16 +15,20 @@ import transformers
 from transformers import (
     AutoConfig,
     AutoTokenizer,
+    GenerationConfig,
     PreTrainedConfig,
     PreTrainedTokenizerBase,
 )
 
 from t2app.errors import T2Error
+from t2app.models.chat import ChatFormat
 from t2app.models.words import first_line
 
 CAUSAL_SUFFIXES = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+# How configurations call the longest sequence.
+CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "seq_length", "max_seq_len", "n_ctx")
 
 
 def read_config(folder: Path) -> PreTrainedConfig:
@@ -64,10 +68,48 @@ def read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
             f"{folder} has no chat template: choose an instruction-tuned (chat) model, or put the "
             "chat_template.jinja of its chat format into the folder"
         )
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "left"
     return tokenizer
+
+
+def read_chat(
+    folder: Path,
+    label: str,
+    config: PreTrainedConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: int,
+) -> ChatFormat:
+    """The chat format; also gives the tokenizer a token to pad with, if it has none.
+
+    ``rows`` is how many tokens the embedding has. ``T2Error`` where the template, the generation
+    settings or the tokenizer do not fit the model.
+    """
+    try:
+        settings = (
+            GenerationConfig.from_pretrained(folder, local_files_only=True)
+            if (folder / "generation_config.json").is_file()
+            else GenerationConfig.from_model_config(config)
+        )
+    except Exception as error:
+        raise T2Error(
+            f"cannot use {folder / 'generation_config.json'}: {first_line(error)}"
+        ) from error
+    eos = settings.eos_token_id
+    eos = eos if isinstance(eos, list) else [] if eos is None else [eos]
+    chat = ChatFormat(tokenizer, label, eos=eos, bos=settings.bos_token_id, rows=rows)
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id >= rows:
+        # Never seen by the model, but it has to be one of its tokens.
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(min(chat.ends, default=0))
+    return chat
+
+
+def context_of(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """The most tokens of a sequence; None where no file of the model names a limit."""
+    text = config.get_text_config(decoder=True)
+    named = [getattr(text, name, None) for name in CONTEXT_NAMES]
+    # A tokenizer without a limit has a number beyond all bounds.
+    named += [tokenizer.model_max_length] if tokenizer.model_max_length < 10**8 else []
+    return next((value for value in named if isinstance(value, int) and value > 0), None)
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -29,6 +29,7 @@ from transformers import (
 from t2app import config as paths
 from t2app.errors import T2Error
 from t2app.models import checkpoint, memory, precision, source
+from t2app.models.chat import ChatFormat
 from t2app.models.originals import Originals
 from t2app.models.source import Report
 from t2app.models.words import FACTORING, READING, first_line, gigabytes
@@ -38,6 +39,10 @@ from t2app.svd.modules import adapted_modules, module_shape, unadapted
 
 log = logging.getLogger(__name__)
 
+# For models that name no limit: linear attention and relative positions have none.
+CONTEXT = 4096
+NO_CONTEXT = f"its files name no longest context: {CONTEXT:,} tokens are assumed"
+
 
 @dataclass(frozen=True)
 class BaseModel:
@@ -45,12 +50,14 @@ class BaseModel:
 
     ``base`` names the exact weights: ``NAME@`` and the start of their SHA-256, or hub id and
     revision; experts carry it. ``context`` is the longest sequence in tokens; ``device`` where its
-    input goes; ``skipped`` names the weights in its blocks that experts cannot adapt; ``place`` is
-    what it was loaded for, where ``cuda`` without a number means all GPUs.
+    input goes; ``skipped`` names the weights in its blocks that experts cannot adapt; ``notes`` are
+    lines for people about its chat format and context; ``place`` is what it was loaded for, where
+    ``cuda`` without a number means all GPUs.
     """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
+    chat: ChatFormat
     name: str
     base: str
     device: torch.device
@@ -58,6 +65,7 @@ class BaseModel:
     context: int
     folder: Path
     skipped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     place: torch.device | None = None
 
 
@@ -81,6 +89,9 @@ def load(
     config = checkpoint.read_config(found.folder)
     tokenizer = checkpoint.read_tokenizer(found.folder)
     bones = memory.skeleton(config)
+    rows = bones.get_input_embeddings().weight.shape[0]
+    chat = checkpoint.read_chat(found.folder, found.label, config, tokenizer, rows)
+    context = checkpoint.context_of(config, tokenizer)
     kind = _precision(found.label, quant, place, bones, storage)
     found.fetch(report)
     files = checkpoint.weight_files(found.folder)
@@ -88,18 +99,21 @@ def load(
     report(READING, 0, 0)
     model = _model(found.folder, config, kind, place, memory.need(bones, kind, storage, place))
     skipped = kinds_of(unadapted(model))
-    if skipped:
-        log.warning("%s: experts cannot adapt %s", found.label, "; ".join(skipped))
+    notes = (*chat.notes, *([] if context else [NO_CONTEXT]))
+    for note in (*([f"experts cannot adapt {'; '.join(skipped)}"] if skipped else []), *notes):
+        log.warning("%s: %s", found.label, note)
     return BaseModel(
         model=model,
         tokenizer=tokenizer,
+        chat=chat,
         name=found.label,
         base=f"{found.label}@{found.revision or checkpoint.digest(files)[:12]}",
         device=next(model.get_input_embeddings().parameters()).device,
         precision=kind,
-        context=config.get_text_config(decoder=True).max_position_embeddings,
+        context=context or CONTEXT,
         folder=found.folder,
         skipped=skipped,
+        notes=notes,
         place=place,
     )
 

@@ -13,6 +13,7 @@ import torch
 
 from t2app.engine import Engine
 from t2app.models import BaseModel
+from t2app.models.chat import ChatFormat
 from t2app.svd.factor import factor
 from t2app.svd.modules import adapted_modules
 from t2app.training import experts, loop
@@ -31,6 +32,7 @@ def small_engine() -> Engine:
     base = BaseModel(
         model=model,
         tokenizer=tokenizer,
+        chat=ChatFormat(tokenizer, eos=[0]),
         name="small",
         base="small@0123456789ab",
         device=torch.device("cpu"),
