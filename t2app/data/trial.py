@@ -7,25 +7,27 @@ nothing. What the most frequent answer gets on all rows is the bar that an exper
 from __future__ import annotations
 
 import hashlib
+import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from t2app.data.labels import most_frequent
+from t2app.data.labels import most_frequent, repeat
 from t2app.errors import T2Error
 from t2app.tasks import own
 from t2app.tasks.base import Problem
 from t2app.tasks.rewards import REWARDS, Reward
-from t2app.tasks.text import normalise, short, words
+from t2app.tasks.text import length, normalise, short, words
 
-# Rows that are tried: where a score costs nothing, and where it costs a process.
-MOST_ROWS, MOST_RUNS = 200, 12
+# Rows that are tried: where a score costs nothing, little, and a process.
+MOST_ROWS, MOST_OWN, MOST_RUNS = 200, 64, 12
 # Word by word, overlap takes the product of both lengths: what all of it may come to.
 MOST_STEPS = 3_000_000
 # What a reward has to give to right answers on average, and may give to others and to nothing.
 OWN, OTHER, EMPTY = 0.9, 0.5, 0.5
 # How often the most frequent answer has to occur, and what it has to get, to be a bar.
 OFTEN, BAR = 3, 0.05
+LONGEST_EXACT = 12  # words of an answer
 ALIKE = 0.8  # overlap with another row's answer that is worth a word
 # Answers that a function should survive whatever it makes of them.
 AWKWARD = ("I do not know.", "42", "word " * 400, "```python\nx = 1\n```", "ß 東京 \u200b")
@@ -65,7 +67,7 @@ def run(rule: Reward, problems: Sequence[Problem]) -> Trial:
     """Try a reward on rows; which ones does not depend on their order."""
     if not problems:
         return Trial(rule.name, 0)
-    tried = _chosen(rule, problems)
+    tried = sorted(_chosen(rule, problems), key=lambda p: p.number)
     try:
         return _measured(rule, problems, tried)
     except T2Error as error:
@@ -89,8 +91,10 @@ def given(rule: Reward, problem: Problem) -> str | None:
 
 def _chosen(rule: Reward, problems: Sequence[Problem]) -> list[Problem]:
     ranked = sorted(problems, key=lambda p: hashlib.sha256(p.question.encode()).digest())
-    if rule.uses("code") or rule.own:
+    if rule.uses("code"):
         return ranked[:MOST_RUNS]
+    if rule.own:
+        return ranked[:MOST_OWN]
     if not rule.uses("overlap"):
         return ranked[:MOST_ROWS]
     steps = 0
@@ -104,14 +108,14 @@ def _chosen(rule: Reward, problems: Sequence[Problem]) -> list[Problem]:
 def _measured(rule: Reward, problems: Sequence[Problem], tried: Sequence[Problem]) -> Trial:
     answered = [p for p in tried if given(rule, p) is not None]
     right = [given(rule, p) or "" for p in answered]
-    others = _others(rule, problems, answered)
+    wrong = others(rule, problems, answered)
     most = most_frequent([a for p in problems if (a := given(rule, p)) is not None])
     own_scores = rule.score(answered, right) if answered else []
     found = Trial(
         rule.name,
         len(tried),
         _mean(own_scores),
-        _mean(rule.score(answered, others)) if others else None,
+        _mean(rule.score(answered, wrong)) if wrong else None,
         _mean(rule.score(tried, [""] * len(tried))),
         _mean(rule.score(tried, [most] * len(tried))) if most and _has_a_bar(rule) else None,
         most,
@@ -123,7 +127,7 @@ def _measured(rule: Reward, problems: Sequence[Problem], tried: Sequence[Problem
     return Trial(
         **{
             **asdict(found),
-            "problem": _problem(rule, found, low),
+            "problem": _problem(rule, found, low, right),
             "notes": tuple(_notes(rule, found, low, answered, right)),
         }
     )
@@ -133,7 +137,7 @@ def _has_a_bar(rule: Reward) -> bool:
     return not (rule.uses("code") or rule.uses("overlap"))
 
 
-def _others(rule: Reward, problems: Sequence[Problem], tried: Sequence[Problem]) -> list[str]:
+def others(rule: Reward, problems: Sequence[Problem], tried: Sequence[Problem]) -> list[str]:
     """For each row the answer of another that reads differently; empty where all are alike."""
     texts = {normalise(a): a for p in problems if (a := given(rule, p)) is not None}
     ranked = sorted(texts, key=lambda text: hashlib.sha256(text.encode()).digest())
@@ -148,7 +152,9 @@ def _mean(scores: Sequence[float]) -> float | None:
     return sum(scores) / len(scores) if scores else None
 
 
-def _problem(rule: Reward, found: Trial, low: Sequence[Problem]) -> str | None:
+def _problem(
+    rule: Reward, found: Trial, low: Sequence[Problem], right: Sequence[str]
+) -> str | None:
     """Why a reward will not do, the worst first; None where it will."""
     if found.empty is not None and found.empty >= EMPTY:
         return (
@@ -159,6 +165,11 @@ def _problem(rule: Reward, found: Trial, low: Sequence[Problem]) -> str | None:
         return (
             f"the given answers themselves get {found.own:.2f} on average instead of 1"
             f"{_first_of(low)}"
+        )
+    if rule.name == "exact" and _too_long(right):
+        return (
+            f"the answers have about {statistics.median(map(length, right)):.0f} words and differ, "
+            "so hardly any answer will be the same text (overlap pays for words in common)"
         )
     if found.own is None or found.other is None or rule.uses("overlap"):
         return None
@@ -173,6 +184,12 @@ def _problem(rule: Reward, found: Trial, low: Sequence[Problem]) -> str | None:
             f"{found.other:.2f}: it does not tell right from wrong"
         )
     return None
+
+
+def _too_long(answers: Sequence[str]) -> bool:
+    """Whether answers are too long to be said again word for word, and no set of texts."""
+    long = bool(answers) and statistics.median(map(length, answers)) > LONGEST_EXACT
+    return long and not repeat(answers, len(set(map(normalise, answers))))
 
 
 def _first_of(rows: Sequence[Problem]) -> str:

@@ -1,7 +1,7 @@
 """What runs a script of tests in the sandbox, apart from the program that it tests.
 
-``scripts`` adds values for ``NAMES``, ``PLAIN`` and ``WRAPPED`` to this text. The functions that the
-program has to define are stand-ins here: they give the values that the program gave to the same
+``scripts`` adds values for ``NAMES``, ``PLAIN`` and ``WRAPPED`` to this text. The functions that
+the program has to define are stand-ins here: they give the values that the program gave to the same
 arguments. A call that has not been made yet is noted, to be made for the next round.
 """
 

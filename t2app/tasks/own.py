@@ -72,7 +72,7 @@ def load(spec: str) -> Reward:
         if name not in REWARDS:
             path = Path(name).expanduser()
             if path.name in sources:
-                raise T2Error(f"--reward names {path.name} twice: give the files different names")
+                raise T2Error(f"the reward names {path.name} twice: give the files different names")
             sources[path.name] = _read(path)
             name = path.name
         parts.append((name, weight))
@@ -101,14 +101,14 @@ def _parsed(spec: str) -> list[tuple[str, float]]:
     for part in parts:
         name, equals, weight = part.rpartition("=")
         if not (equals and name.strip()):
-            raise T2Error(f"--reward {spec}: {part!r} has no weight; write NAME=WEIGHT,NAME=WEIGHT")
+            raise T2Error(f"reward {spec}: {part!r} has no weight; write NAME=WEIGHT,NAME=WEIGHT")
         found.append((name.strip(), _weight(weight, spec)))
     names = [name for name, _ in found]
     if twice := next((name for name in names if names.count(name) > 1), None):
-        raise T2Error(f"--reward {spec}: {twice} is named twice")
+        raise T2Error(f"reward {spec}: {twice} is named twice")
     total = sum(weight for _, weight in found)
     if not math.isclose(total, 1.0, abs_tol=1e-6):
-        raise T2Error(f"--reward {spec}: the weights add up to {total:g}, and they must to 1")
+        raise T2Error(f"reward {spec}: the weights add up to {total:g}, and they must to 1")
     return found
 
 
@@ -116,9 +116,9 @@ def _weight(text: str, spec: str) -> float:
     try:
         weight = float(text)
     except ValueError:
-        raise T2Error(f"--reward {spec}: the weight {text.strip()!r} is no number") from None
+        raise T2Error(f"reward {spec}: the weight {text.strip()!r} is no number") from None
     if not 0 < weight <= 1:
-        raise T2Error(f"--reward {spec}: the weight {weight:g} must be above 0 and at most 1")
+        raise T2Error(f"reward {spec}: the weight {weight:g} must be above 0 and at most 1")
     return weight
 
 
@@ -266,19 +266,22 @@ def given(
 
 
 def _judged(name: str, problem: Problem, answer: str, value: Any) -> Given:
-    where = f"{name}, row {problem.number}" if problem.number else name
-    to = f"for the answer {short(answer)}"
+    row = f", row {problem.number}" if problem.number else ""
+    where = f"{name}{row}, answer {short(answer)}"
     match value:
         case Failed(message=message):
-            return Given(None, f"{where}: {_failure(message)} {to}")
+            return Given(None, f"{where}: {_failure(message, problem)}")
         case [str(), int() | float() as score, str(printed)] if 0 <= score <= 1:
             return Given(float(score), "", printed)
         case [kind, got, printed]:
-            return Given(None, f"{where}: {_not_a_score(kind, got, printed)} {to}", str(printed))
-    return Given(None, f"{where}: the function gave no result of its own {to}")
+            return Given(None, f"{where}: {_not_a_score(kind, got, printed)}", str(printed))
+    return Given(None, f"{where}: the function gave no result of its own")
 
 
-def _failure(message: str) -> str:
+def _failure(message: str, problem: Problem) -> str:
+    if message.startswith("KeyError"):
+        columns = ", ".join(repr(column) for column, _ in problem.row)
+        return f"the function fails: {message}; the row has the columns {columns}"
     if message.startswith("used more memory"):
         return f"the function {message}"
     if message.startswith(("used more", "took more")):
