@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 
+TOLERANCE = Fraction(1, 10**6)
 MOST_DIGITS, MOST_POWER = 300, 300
 
 _CURRENCY = r"[$€£¥₹₽₩₺]|(?:US|A|C|HK|R|S)?\$|(?:USD|EUR|GBP|JPY|CNY|INR|CHF|Rs\.?|kr\.?)"
@@ -182,18 +183,18 @@ def is_number(text: str) -> bool:
     return bool(_BEFORE.fullmatch(before) and _UNIT.fullmatch(after))
 
 
-def numeric(answer: str, gold: str, tolerance: float = 1e-6) -> float:
+def numeric(answer: str, gold: str) -> float:
     """1 where the answer gives the number of ``gold``.
 
-    Whole numbers have to be the same; others may be apart by ``tolerance`` of their size, and all
-    by what the gold answer itself allows.
+    Whole numbers have to be the same; others may be apart by ``TOLERANCE`` of their size, and all
+    by what the gold answer itself allows, as in ``3.14 ± 0.01``.
     """
     wanted, allowed = with_tolerance(gold)
     said = number_in(answer)
     if said is None or wanted is None:
         return 0.0
     size = min(abs(wanted), Fraction(1)) if wanted.denominator == 1 else abs(wanted)
-    rounding = max(size * Fraction(tolerance), Fraction(1, 10**9))
+    rounding = max(size * TOLERANCE, Fraction(1, 10**9))
     return float(abs(said - wanted) <= max(rounding, allowed * (1 + Fraction(1, 10**9))))
 
 

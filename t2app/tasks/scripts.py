@@ -166,6 +166,7 @@ class _Guard(ast.NodeTransformer):
 
     def _guarded(self, node: ast.stmt) -> ast.stmt:
         caught = ast.Tuple([ast.Name(n, ast.Load()) for n in ("Exception", "_NotMade")], ast.Load())
-        return ast.Try([node], [ast.ExceptHandler(caught, None, [ast.Pass()])], [], [])
+        skip = ast.Expr(ast.Call(ast.Name("_skip", ast.Load()), [], []))
+        return ast.Try([node], [ast.ExceptHandler(caught, None, [skip])], [], [])
 
     visit_Assign = visit_AugAssign = visit_AnnAssign = visit_Expr = visit_Assert = _guarded
