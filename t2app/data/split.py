@@ -90,8 +90,8 @@ def _wanted(rows: int, share: float, most: int) -> int:
 def _quotas(counts: Mapping[str, int], wanted: int, least: int) -> dict[str, int]:
     """How many rows of each label make ``wanted``: its share, and 1 where it has ``least`` rows.
 
-    What is left goes to the largest remainders (Hare and Niemeyer), so the sum is ``wanted`` unless
-    rare labels need more.
+    What is left goes to the largest remainders (Hare and Niemeyer), of equals to the rarer label.
+    So the sum is ``wanted``, unless rare labels need more.
     """
     total = sum(counts.values())
     shares = {label: n * wanted / total for label, n in counts.items()}
@@ -100,7 +100,7 @@ def _quotas(counts: Mapping[str, int], wanted: int, least: int) -> dict[str, int
         for label, share in shares.items()
     }
     left = wanted - sum(found.values())
-    by_remainder = sorted(shares, key=lambda label: (found[label] - shares[label], label))
+    by_remainder = sorted(shares, key=lambda x: (found[x] - shares[x], counts[x], x))
     for label in by_remainder[: max(0, left)]:
         if found[label] < shares[label]:
             found[label] += 1

@@ -91,12 +91,14 @@ _WORDS_FOR = (
     "risultato resposta antwoord uitkomst svar odpowiedź wynik cevap ответ результат"
 ).split()
 _IS = r"is|are|was|would be|should be|equals|ist|lautet|est|es|è|é|são|son|to|är|jest|="
+# The answer (in km) to this question is …
+_ABOUT = r"(?:\s*\([^)\n]{0,30}\))?(?:\s(?:to|for|of|in|zu|auf|de|a|di)\s[^.:=,\n]{1,40}?)?"
 _MARK = re.compile(
     "|".join(
         (
             r"####+",
             r"\\f?boxed\s*(?=\{)",
-            rf"(?i:\b(?:{'|'.join(_WORDS_FOR)})\b(?:[^.:=\n]{{0,40}}?\s(?:{_IS})\b(?!\s+not\b)|[*_`\s]*[:：=])"
+            rf"(?i:\b(?:{'|'.join(_WORDS_FOR)})\b(?:{_ABOUT}\s(?:{_IS})\b(?!\s+not\b)|[*_`\s]*[:：=])"
             r"[:：]?)",
             r"(?:答案|答え|答|정답|คำตอบ)(?:[是为為はกคือ은는]+|\s*[:：])+",
         )
@@ -106,6 +108,7 @@ _SENTENCE_END = re.compile(r"[.!?。！？](?=\s|$)|\n")
 _LATIN = re.compile(r"[A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u0370-\u03ff\u0400-\u04ff]")
 _MONEY_BEFORE = re.compile(rf"(?:{_CURRENCY})\Z")
 _TOLERANCE = re.compile(r"\s*(?:±|\+/-|\+-|\\pm)\s*")
+_ALLOWED = re.compile(rf"{_TOLERANCE.pattern}[\d.,]*\d")
 # What may follow the number of an answer that is a number: a unit of one or two words.
 _UNIT = re.compile(
     r"\s?(?:[%‰€$£¥₹₽°]|°\s?[CF])?(?:\s?[^\W\d_]{1,12}(?:[/·*^]?[^\W\d_]{0,12}[²³23]?)){0,2}[.。)\]*]*"
@@ -143,7 +146,7 @@ def number_in(text: str) -> Fraction | None:
     A comma before exactly three digits separates thousands, before others decimals; a point does
     the reverse only where it occurs twice or a comma follows. So ``1.234`` is below two.
     """
-    text = _plain(text)
+    text = _ALLOWED.sub("", _plain(text))
     result = marked(text)
     if result is not None and re.search(r"\d", result):
         return _first(result)
@@ -165,11 +168,11 @@ def is_number(text: str) -> bool:
 
     Digits that begin with 0, as in 007, are a code.
     """
-    text = _plain(text)
+    text = _ALLOWED.sub("", _plain(text))
     result = marked(text)
     if result is not None and re.search(r"\d", result):
-        return _first(result) is not None
-    text = _TOLERANCE.split(text)[0].strip()
+        text = result
+    text = text.strip()
     if whole := _WHOLE.fullmatch(text):
         return whole["number"] is not None
     blanked = _blanked(text)

@@ -73,6 +73,9 @@ NUMBERS = {
     "答案是5。": 5,
     "Die Antwort lautet 12,5 Euro, in 3 Tagen": "12.5",
     "La respuesta es 8, de 10": 8,
+    "The answer (in km) is 8, after 2 h": 8,
+    "An answer that I gave is wrong, 9": 9,
+    "3 ± 0.1": 3,
     "the answer is not 5": 5,
     "The answer is as follows: none. 9": 9,
 }
@@ -157,8 +160,9 @@ def test_answers_that_are_numbers(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["about 12", "007", "7 May", "Room 5", "12 Angry Men at work", "5 to 6 days", "12' 30",
-     "+49 170 1234567", "5 12", "yes", "three"],
+    ["about 12", "an answer that is long and is about 3", "The answer is about 3 apples", "007",
+     "7 May", "Room 5", "12 Angry Men at work", "5 to 6 days", "12' 30", "+49 170 1234567",
+     "5 12", "yes", "three"],
 )  # fmt: skip
 def test_answers_that_only_hold_one(text: str) -> None:
     assert not is_number(text)
