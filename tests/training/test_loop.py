@@ -14,7 +14,7 @@ from t2app.svd.modules import kind_of
 from t2app.tasks import Task
 from t2app.training import loop
 from t2app.training.rollouts import sample
-from tests.training.toy import SMALL, TASK, ended
+from tests.training.toy import SMALL, TASK
 
 
 @pytest.fixture
