@@ -174,7 +174,9 @@ def _refuse_contradictions(args: argparse.Namespace) -> None:
         raise T2Error(f"unknown task {args.task!r}: choose from {', '.join(TASKS)}")
     given = [name for name in FOR_FILES if getattr(args, name) is not None]
     if args.task is not None and given:
-        raise T2Error(f"--{given[0]} is for a FILE with rows, not for --task {args.task}")
+        raise T2Error(
+            f"--{given[0].replace('_', '-')} is for a FILE with rows, not for --task {args.task}"
+        )
     if args.test < 1:
         raise T2Error(f"--test is {args.test}: it must be at least 1")
 
