@@ -116,6 +116,7 @@ _UNIT = re.compile(
     r"\s?(?:[%‰€$£¥₹₽°]|°\s?[CF])?(?:\s?[^\W\d_]{1,12}(?:[/·*^]?[^\W\d_]{0,12}[²³23]?)){0,2}[.。)\]*]*"
 )
 _BEFORE = re.compile(rf"(?:[^\W\d_]\s?=\s?)?[^\w\s]{{0,2}}\s?(?:{_CURRENCY})?\s?")
+_ARABIC = str.maketrans("٫٬", ".,")
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 
 
@@ -218,6 +219,7 @@ def _plain(text: str) -> str:
         return text
     text = re.sub(r"(?<=[\d)])[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+", lambda m: "^" + m[0].translate(_SUPERSCRIPTS), text)
     text = re.sub(r"(?<=\d)(?=[¼½¾⅐-⅞])", " ", text)  # 1½
+    text = text.translate(_ARABIC)
     text = re.sub(r"[¼½¾⅐-⅞！-～]", lambda m: unicodedata.normalize("NFKC", m[0]), text)
     return re.sub(r"\d", lambda m: m[0] if m[0].isascii() else str(unicodedata.digit(m[0])), text)
 
