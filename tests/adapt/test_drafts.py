@@ -14,6 +14,7 @@ MOST = 8
 def rows(engine, toy_shots):
     """Prompts, a mix for each, and what is said without drafts."""
     shots = toy_shots(5)
+    engine.ends = {engine.tokenizer.eos_token_id}  # so that most answers are long
     prompts = [engine.prompt_ids(shots.task.messages(p)) for p in shots.shots]
     names = ["math", "code", "reasoning", "math", "code"]
     mixes = engine.deltas(map(engine.library.get, names))

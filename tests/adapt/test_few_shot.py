@@ -13,6 +13,7 @@ from t2app.adapt.result import Adaptation
 from t2app.engine import ROWS_IN_CACHE, Completion
 from t2app.errors import T2Error
 from t2app.svf.compare import place
+from t2app.tasks.judging import judged
 
 SMALL = Settings(population=8, generations=3, patience=3, prior=0)
 
@@ -24,7 +25,7 @@ def alone(engine, shots, weights: dict[str, float]) -> float:
     said = [
         engine.generate([p], delta, max_new_tokens=shots.task.max_new_tokens)[0] for p in prompts
     ]
-    scores = shots.task.score(list(shots.shots), [c.text for c in said])
+    scores = judged(shots.task, shots.shots, said)
     return sum(scores) / len(scores)
 
 
@@ -325,14 +326,14 @@ def test_a_better_mix_wins_where_the_first_pass_counts_for_little(engine, toy_sh
 
 
 def test_what_was_scored_is_not_scored_again(engine, toy_shots, passes):
-    settings = replace(SMALL, population=4, elite=0.5, generations=2)
-    search = few_shot.search(engine, toy_shots(2), settings, ["math"])
+    settings = replace(SMALL, population=4, elite=0.5, generations=2, tolerance=0, seed=2)
+    search = few_shot.search(engine, toy_shots(5), settings, ["math"])
     next(search)
     seen = len(passes)
     second = next(search)
     new = passes[seen][0]
     distinct = {tuple(row.items()) for row in second.population}
-    assert new <= 2 * (len(distinct) - 1)  # the best so far takes part again, for nothing
+    assert new <= 5 * (len(distinct) - 1)  # the best so far takes part again, for nothing
 
 
 def test_closing_the_search_stops_it(engine, toy_shots, passes):
