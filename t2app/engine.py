@@ -12,6 +12,7 @@ import copy
 import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,9 +39,11 @@ Prompt = list[int]
 # The fewest tokens worth answering with; a prompt that leaves less room is refused.
 ROOM_FOR_ANSWER = 16
 PREFIXES_KEPT = 8
-# Tokens that are scored in one pass, on a CPU and on a GPU. An answer in the chat waits for one pass
-# of a training run at most, and on a CPU more tokens gain nothing.
+# Tokens that are scored in one pass, on a CPU and on a GPU. An answer in the chat waits for one
+# pass of a training run at most, and on a CPU more tokens gain nothing.
 TOKENS_AT_ONCE = (2048, 16384)
+# Stands for the token of a row whose logits are not finite.
+NOT_FINITE = -1
 # The share of the free memory that speed may cost.
 MAY_TAKE = 0.7
 
@@ -203,7 +206,7 @@ class Engine:
         ``tally`` collects the sum of each row's log-probabilities, at temperature 1. Closing the
         generator stops at once.
         """
-        rows = torch.arange(len(prompts), device=self.base.device)
+        rows = list(range(len(prompts)))
         ids, mask = self._left_pad(prompts)
         limits = _for_each(max_new_tokens, len(prompts))
         steps = max(0, min(max(limits), self.base.context - mask.shape[1]))
@@ -213,23 +216,28 @@ class Engine:
         for step in range(steps):
             logits = self._forward(ids, mask, cache, effect)
             tokens = _pick(logits, temperature, draws[:, step])
+            said = tokens.tolist()
+            if NOT_FINITE in said:
+                raise T2Error(
+                    f"{self.base.name} gave numbers that are not finite: the answer ends here; "
+                    "load the model in another precision, or leave out the expert that is in effect"
+                )
             if tally is not None:
                 chosen = logits.gather(1, tokens[:, None])[:, 0] - logits.logsumexp(1)
-                for row, value in zip(rows.tolist(), chosen.tolist(), strict=True):
+                for row, value in zip(rows, chosen.tolist(), strict=True):
                     tally[row] = tally.get(row, 0.0) + value
-            yield dict(zip(rows.tolist(), tokens.tolist(), strict=True))
-            alive = torch.tensor(
-                [
-                    token not in self.ends and step + 1 < limits[row]
-                    for row, token in zip(rows.tolist(), tokens.tolist(), strict=True)
-                ],
-                device=rows.device,
-            )
-            if not alive.any() or step + 1 == steps:
+            yield dict(zip(rows, said, strict=True))
+            alive = [
+                i
+                for i, (row, token) in enumerate(zip(rows, said, strict=True))
+                if token not in self.ends and step + 1 < limits[row]
+            ]
+            if not alive or step + 1 == steps:
                 return
-            if not alive.all():
-                keep = alive.nonzero()[:, 0]
-                rows, tokens, mask, draws = rows[keep], tokens[keep], mask[keep], draws[keep]
+            if len(alive) < len(rows):
+                keep = torch.tensor(alive, device=tokens.device)
+                rows = [rows[i] for i in alive]
+                tokens, mask, draws = tokens[keep], mask[keep], draws[keep]
                 cache.batch_select_indices(keep)
                 if delta is not None and delta.dim() == 2:
                     delta = delta[keep]
@@ -321,7 +329,7 @@ class Engine:
     ) -> tuple[Tensor, Tensor]:
         """Log-probability of every token of every completion (B, T) in fp32, and its mask (B, T).
 
-        Left-aligned; differentiable in ``delta``. ``temperature`` is that at which they were sampled.
+        Left-aligned; differentiable in ``delta``. They were sampled at ``temperature``.
         """
         found = self.score(prompts, completions, delta, temperature=temperature)
         return found.logprobs, found.mask
@@ -376,6 +384,7 @@ class Engine:
         prompts: Sequence[Prompt],
         completions: Sequence[Prompt],
         chosen: Iterable[int] | None = None,
+        most_rows: int | None = None,
     ) -> Iterator[list[int]]:
         """The rows (or the ``chosen`` ones) in groups of like length to score at a time.
 
@@ -387,12 +396,19 @@ class Engine:
         most = TOKENS_AT_ONCE[self.base.device.type == "cuda"]
         group: list[int] = []
         for i in sorted(rows, key=lambda i: (sizes[i], i), reverse=True):
-            if group and (len(group) + 1) * sizes[group[0]] > most:
+            full = len(group) == most_rows
+            if group and (full or (len(group) + 1) * sizes[group[0]] > most):
                 yield group
                 group = []
             group.append(i)
         if group:
             yield group
+
+    @contextmanager
+    def training_form(self) -> Iterator[None]:
+        """Inside, layers are trained as two products where memory allows (``svf.two_products``)."""
+        with self.svf.training_form(self._room()):
+            yield
 
     def embed(self, prompts: Sequence[Prompt], delta: Tensor | None = None) -> Tensor:
         """Last hidden state at the last token of each prompt: (B, hidden) in fp32."""
@@ -545,13 +561,19 @@ def _draws(seeds: Sequence[int] | None, rows: int, steps: int) -> Tensor:
 
 
 def _pick(logits: Tensor, temperature: float, draw: Tensor) -> Tensor:
-    """Greedy at temperature 0, else the token at which ``draw`` (B,) falls: (B, V) to (B,)."""
+    """Greedy at temperature 0, else the token at which ``draw`` (B,) falls: (B, V) to (B,).
+
+    ``NOT_FINITE`` for a row that holds NaN, or infinity as its largest value.
+    """
+    highest, likeliest = logits.max(-1)
+    broken = ~highest.isfinite()
     if temperature <= 0:
-        return logits.argmax(-1)
+        return likeliest.masked_fill(broken, NOT_FINITE)
     # From 0 downwards and not below 1e-6, so that no temperature overflows.
-    scaled = (logits - logits.amax(-1, keepdim=True)) / max(temperature, 1e-6)
+    scaled = (logits - highest[:, None]) / max(temperature, 1e-6)
     heights = scaled.softmax(-1).cumsum(-1)
     top = heights[:, -1:]
     # Below the top also after rounding, so that no token of probability 0 is ever picked.
     at = torch.minimum(draw[:, None] * top, torch.nextafter(top, torch.zeros_like(top)))
-    return torch.searchsorted(heights, at, right=True)[:, 0]
+    drawn = torch.searchsorted(heights, at, right=True)[:, 0]
+    return drawn.masked_fill(broken, NOT_FINITE)

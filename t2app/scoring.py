@@ -55,10 +55,10 @@ Reference = Tensor | Base | Hidden
 class TokenScores:
     """Scores of the tokens of B completions, left-aligned, float32, 0 beyond each one's end.
 
-    ``logprobs`` (B, T) are those of the chosen tokens, ``kl`` (B, T) is KL(policy || reference) over
-    the whole vocabulary before each token (None without a reference). ``entropy`` (B, T) is that of
-    the policy and ``top`` (B, T) says whether the token is the likeliest one, both without a
-    gradient. ``mask`` (B, T) marks the tokens that are there. Nats throughout.
+    ``logprobs`` (B, T) are those of the chosen tokens, ``kl`` (B, T) is KL(policy || reference)
+    over the whole vocabulary before each token (None without a reference). ``entropy`` (B, T) is
+    that of the policy and ``top`` (B, T) says whether the token is the likeliest one, both without
+    a gradient. ``mask`` (B, T) marks the tokens that are there. Nats throughout.
     """
 
     logprobs: Tensor
