@@ -19,6 +19,7 @@ from t2app.adapt.shots import Shots
 from t2app.engine import Engine, Prompt
 from t2app.models import memory
 from t2app.svf.mixing import mix
+from t2app.tasks.judging import Answer, Said, judged
 
 # A worse score than any: a candidate without a right answer has no likelihood to compare.
 NEVER = -math.inf
@@ -148,7 +149,7 @@ class ByAccuracy(Judge):
                 batch_size=self._rows,
             )
         )
-        right = self._judged([j for _, j in cells], [c.text for c in done])
+        right = self._judged([j for _, j in cells], done)
         for place, (i, j), score, said in zip(distinct, cells, right, done, strict=True):
             self._known[place] = score, said.likelihood or 0.0
             self._said[j].append((candidates[i], said.token_ids))
@@ -161,12 +162,12 @@ class ByAccuracy(Judge):
         distances = (torch.stack(others) - candidate).abs().sum((1, 2))
         return answers[int(distances.argmin())]
 
-    def _judged(self, shots: Sequence[int], texts: Sequence[str]) -> list[float]:
+    def _judged(self, shots: Sequence[int], answers: Sequence[Said]) -> list[float]:
         """Scores of the answers; many candidates say the same, which is judged once."""
-        said = list(zip(shots, texts, strict=True))
+        said = [(j, Answer(a.text, a.finished)) for j, a in zip(shots, answers, strict=True)]
         once = list(dict.fromkeys(said))
-        judged = self._task.score([self._problems[j] for j, _ in once], [text for _, text in once])
-        score = dict(zip(once, judged, strict=True))
+        found = judged(self._task, [self._problems[j] for j, _ in once], [a for _, a in once])
+        score = dict(zip(once, found, strict=True))
         return [score[one] for one in said]
 
     def _score(self, key: Key, before: float) -> Score | None:
@@ -201,16 +202,19 @@ class ByLikelihood(Judge):
     def _likelihoods(self, mixes: Tensor) -> list[float]:
         n = len(self._problems)
         rows = [(mix, shot) for mix in range(len(mixes)) for shot in range(n)]
-        means: list[float] = []
-        size = min(self._rows, self._engine.rows_to_score(max(map(len, self._golds))))
-        for start in range(0, len(rows), size):
-            part = rows[start : start + size]
+        prompts = [self._prompts[shot] for _, shot in rows]
+        golds = [self._golds[shot] for _, shot in rows]
+        means = [0.0] * len(rows)
+        for part in self._engine.scoring_batches(prompts, golds, most_rows=self._rows):
             values, counted = self._engine.logprobs(
-                [self._prompts[shot] for _, shot in part],
-                [self._golds[shot] for _, shot in part],
-                mixes[[mix for mix, _ in part]],
+                [prompts[i] for i in part],
+                [golds[i] for i in part],
+                mixes[[rows[i][0] for i in part]],
             )
-            means += (values.sum(1) / counted.sum(1)).tolist()
+            for i, total, count in zip(
+                part, values.sum(1).tolist(), counted.sum(1).tolist(), strict=True
+            ):
+                means[i] = total / count
         return [mean(means[i * n : (i + 1) * n]) for i in range(len(mixes))]
 
 

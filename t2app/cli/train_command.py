@@ -27,7 +27,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from t2app.cli import common
+from t2app.cli import common, try_reward
 from t2app.cli.common import add_model, load_engine, print_json
 from t2app.errors import T2Error
 
@@ -43,7 +43,16 @@ if TYPE_CHECKING:
 SHOWN = 5  # rejected rows
 BAR = 24  # characters
 LAST = "the last one"
-FOR_FILES = ("reward", "columns", "encoding", "delimiter", "header", "description", "rejected")
+FOR_FILES = (
+    "reward",
+    "try_reward",
+    "columns",
+    "encoding",
+    "delimiter",
+    "header",
+    "description",
+    "rejected",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -96,7 +105,18 @@ def _add_file_arguments(group: Any) -> None:
     """Options that need a FILE; without one they are None."""
     from t2app.tasks.rewards import REWARDS
 
-    group.add_argument("--reward", choices=("auto", *REWARDS), help="default: auto")
+    group.add_argument(
+        "--reward",
+        metavar="NAME|FILE.py|NAME=WEIGHT,...",
+        help=f"how answers are judged: auto (default), {', '.join(REWARDS)}, a file of your own "
+        "with a function reward(answer, row), or several with weights that add up to 1",
+    )
+    group.add_argument(
+        "--try-reward",
+        action="store_true",
+        default=None,
+        help="show what the reward gives on the first rows, and train nothing",
+    )
     group.add_argument(
         "--columns",
         metavar="ROLE=NAME,...",
@@ -122,6 +142,8 @@ def run(args: argparse.Namespace) -> int:
 
     _refuse_contradictions(args)
     settings = Settings(**{f.name: getattr(args, f.name) for f in fields(Settings)})
+    if args.try_reward:
+        return try_reward.run(args)
     parallel.choose_device()
     say = common.note if parallel.is_main() else _silent
     if args.file and args.resume is None:
@@ -152,7 +174,9 @@ def _refuse_contradictions(args: argparse.Namespace) -> None:
         raise T2Error(f"unknown task {args.task!r}: choose from {', '.join(TASKS)}")
     given = [name for name in FOR_FILES if getattr(args, name) is not None]
     if args.task is not None and given:
-        raise T2Error(f"--{given[0]} is for a FILE with rows, not for --task {args.task}")
+        raise T2Error(
+            f"--{given[0].replace('_', '-')} is for a FILE with rows, not for --task {args.task}"
+        )
     if args.test < 1:
         raise T2Error(f"--test is {args.test}: it must be at least 1")
 
@@ -339,7 +363,7 @@ def _from_file(args: argparse.Namespace, say: Any) -> tuple[Engine, Task, str]:
         args.file, encoding=args.encoding, delimiter=args.delimiter, header=args.header
     )
     found = data.guess(table, columns.parse(args.columns) if args.columns else None)
-    options = {"reward": args.reward or "auto", "seed": args.seed}
+    options = {"reward": try_reward.chosen(args.reward), "seed": args.seed}
     _tell(data.check(table, found, **options), args.rejected)
     engine = load_engine(args)
     report = data.check(

@@ -1,36 +1,34 @@
 """Check every row of a table before training, and split the ones that can be used.
 
 Rows are rejected with their number and a reason that begins with its kind (``empty cell: …``).
-Rows with the same question, but for case and white space, stay on one side of the split. The split
-depends on the questions and the seed, not on the order of the rows. Not covered: near-duplicates
-that are worded differently.
+Not covered: which side of the split a row is on (``split``).
 """
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import get_args
 
-from t2app.data import choices
+from t2app.data import choices, trial
 from t2app.data.columns import Columns, guess
+from t2app.data.rows import labelled, one_answer, problems_of, same_gold
+from t2app.data.split import same_question, split
 from t2app.data.suggest import Suggestion, describe, suggest
 from t2app.data.table import Rejected, Row, Table
+from t2app.data.trial import Trial
 from t2app.errors import T2Error
+from t2app.tasks import own, testing
 from t2app.tasks.base import Split
-from t2app.tasks.rewards import REWARDS, Objective, last_number, normalise
+from t2app.tasks.rewards import REWARDS, Objective, Reward
 
 # Tokens of a conversation in the model's own format.
 TokenCounter = Callable[[Sequence[Mapping[str, str]]], int]
 
 AUTO = "auto"
 MIN_ROWS = 10
-TEST_SHARE, MOST_TEST = 0.25, 500
-VALIDATION_SHARE, MOST_VALIDATION = 0.15, 200
 FORMULA = frozenset("=+-@＝＋－＠")
 CHARACTERS_PER_TOKEN = 3  # cautious, where there is no model to count with
 
@@ -61,7 +59,8 @@ class Report:
     """What a table is worth: the rows of each split, the rejected ones, and how it is judged.
 
     ``problem`` says in one line why it cannot be trained on; None where it can. ``answer_tokens``
-    is the length of the longest answer.
+    is the length of the longest answer. ``rule`` is the reward itself, ``trial`` what it gives on
+    these rows.
     """
 
     table: Table
@@ -74,6 +73,8 @@ class Report:
     rejected: tuple[Rejected, ...]
     answer_tokens: int
     problem: str | None = None
+    rule: Reward = REWARDS["exact"]
+    trial: Trial | None = None
 
     @property
     def used(self) -> int:
@@ -114,61 +115,44 @@ def check(
     table: Table,
     columns: Columns | None = None,
     *,
-    reward: str = AUTO,
+    reward: str | Reward = AUTO,
     seed: int = 0,
     count_tokens: TokenCounter | None = None,
     max_tokens: int | None = None,
 ) -> Report:
-    """Check every row and split what is left.
+    """Check every row, split what is left, and try the reward on it.
 
     A row is too long where its conversation with the answer has more than ``max_tokens``. Too few
-    rows are told in ``Report.problem``; T2Error is raised for an unknown reward, and for one that
-    the columns do not serve.
+    rows, one answer for all and a reward that fails are told in ``Report.problem``; T2Error is
+    raised for an unknown reward, and for one that the columns do not serve.
     """
-    if reward not in (AUTO, *REWARDS):
-        raise T2Error(f"unknown reward {reward!r}: choose from {', '.join((AUTO, *REWARDS))}")
     columns = columns or guess(table)
     sieve = _Sieve(table)
     examples = _examples(table, columns, sieve)
-    chosen = _judged(examples, columns, reward, table.name)
-    examples = _readable(examples, columns, chosen.reward, sieve)
+    chosen, rule = _judged(examples, columns, reward, table.name)
+    examples = _readable(examples, columns, rule, sieve)
     examples, longest = _short_enough(examples, sieve, count_tokens, max_tokens)
-    examples = _without_repetition(examples, chosen.reward, sieve)
+    examples = _without_repetition(examples, rule, sieve)
+    examples, known, merged = labelled(examples, rule)
     rejected = tuple(sorted(sieve.rejected, key=lambda row: row.number))
-    splits = split(examples, seed)
+    splits = split(examples, seed, known)
+    tried = trial.run(rule, problems_of(examples, table, rule))
     return Report(
         table,
         columns,
         chosen.reward,
         chosen.objective,
-        chosen.why,
+        " ".join(filter(None, (chosen.why, merged, tried.words()))),
         seed,
         splits,
         rejected,
         longest,
-        _too_few(splits, rejected, table.name),
+        _too_few(splits, rejected, table.name)
+        or one_answer(examples, rule, table.name)
+        or tried.failure,
+        rule,
+        tried,
     )
-
-
-def split(examples: Sequence[Example], seed: int) -> dict[Split, tuple[Example, ...]]:
-    """Training, validation and test rows, each in the order of the file.
-
-    Questions are ranked by a hash of seed and text, and shares cut from the ranking.
-    """
-    groups: dict[str, list[Example]] = defaultdict(list)
-    for example in examples:
-        groups[_same_question(example).casefold()].append(example)
-    ranked = sorted(groups, key=lambda q: hashlib.sha256(f"{seed}/{q}".encode()).digest())
-    wanted = {
-        "test": min(MOST_TEST, max(2, round(TEST_SHARE * len(examples)))),
-        "validation": min(MOST_VALIDATION, max(2, round(VALIDATION_SHARE * len(examples)))),
-        "train": len(examples),
-    }
-    found: dict[Split, list[Example]] = {s: [] for s in get_args(Split)}
-    for question in ranked:
-        side: Split = next(s for s, n in wanted.items() if len(found[s]) < n)
-        found[side] += groups[question]
-    return {s: tuple(sorted(rows, key=lambda e: e.number)) for s, rows in found.items()}
 
 
 def safe_cell(text: str) -> str:
@@ -231,38 +215,46 @@ def _example(row: Row, columns: Columns, at: Mapping[str, int]) -> Example:
     )
 
 
-def _judged(examples: Sequence[Example], columns: Columns, reward: str, name: str) -> Suggestion:
+def _judged(
+    examples: Sequence[Example], columns: Columns, reward: str | Reward, name: str
+) -> tuple[Suggestion, Reward]:
     """The reward that was asked for, or the one that fits."""
     if reward == AUTO:
-        return suggest(
+        found = suggest(
             [e.answer for e in examples], options=bool(columns.choices), tests=bool(columns.tests)
         )
-    if reward == "code" and not columns.tests:
+        return found, REWARDS[found.reward]
+    rule = own.find(reward) if isinstance(reward, str) else reward
+    if rule.uses("code") and not columns.tests:
         raise T2Error(f"{name}: the reward code needs a column of tests: name it as tests=NAME")
-    if reward != "code" and not columns.answer:
+    if not columns.answer and any(
+        part not in ("code", *dict(rule.sources)) for part, _ in rule.parts
+    ):
         raise T2Error(
-            f"{name}: the reward {reward} needs a column of answers, there are only tests"
+            f"{name}: the reward {rule.name} needs a column of answers, there are only tests"
         )
-    objective: Objective = "sft" if reward == "overlap" else "rl"
-    return Suggestion(reward, objective, f"As you chose: {REWARDS[reward].summary}.")
+    objective: Objective = "sft" if rule.name == "overlap" else "rl"
+    return Suggestion(rule.name, objective, f"As you chose: {rule.summary}."), rule
 
 
 def _readable(
-    examples: Sequence[Example], columns: Columns, reward: str, sieve: _Sieve
+    examples: Sequence[Example], columns: Columns, rule: Reward, sieve: _Sieve
 ) -> list[Example]:
     """Examples whose gold answer the reward can judge by; letters for multiple choice."""
-    if reward != "code" and columns.tests:
+    if not rule.uses("code") and columns.tests:
         examples = [replace(e, gold=e.answer) for e in examples]
-    if reward == "choice":
+    if rule.uses("choice"):
         letters = choices.letters([e.gold for e in examples], [e.options for e in examples])
         examples = [
             replace(e, gold=letter or e.gold) for e, letter in zip(examples, letters, strict=True)
         ]
-    what = "tests" if reward == "code" else "answer"
+    if rule.uses("code"):
+        testing.unusable([e.gold for e in examples])  # all at once: each may cost a process
+    what = "tests" if rule.uses("code") else "answer"
     found = []
     for example in examples:
-        reason = REWARDS[reward].unreadable(example.gold)
-        if reward == "choice" and columns.choices and len(example.options) < 2:
+        reason = rule.unreadable(example.gold)
+        if rule.uses("choice") and columns.choices and len(example.options) < 2:
             reason = "fewer than two options"
         if reason:
             sieve.reject(example.number, f"unreadable {what}: {reason}")
@@ -297,23 +289,22 @@ def _short_enough(
     return found, longest
 
 
-def _without_repetition(examples: Sequence[Example], reward: str, sieve: _Sieve) -> list[Example]:
+def _without_repetition(examples: Sequence[Example], rule: Reward, sieve: _Sieve) -> list[Example]:
     """One row for each question; none where rows disagree about the answer.
 
-    Free text may be answered in several ways: then the first row counts.
+    Free text may be answered in several ways, and a function of the user's own may see to it: then
+    the first row counts.
     """
     groups: dict[str, list[Example]] = defaultdict(list)
     for example in examples:
-        groups[_same_question(example)].append(example)
+        groups[same_question(example)].append(example)
     found = []
     for group in groups.values():
         first = group[0]
-        other = next((e for e in group if _same_gold(e, reward) != _same_gold(first, reward)), None)
-        if other and reward != "overlap":
+        other = next((e for e in group if same_gold(e, rule) != same_gold(first, rule)), None)
+        if other and not (rule.uses("overlap") or rule.own):
             for example in group:
-                against = (
-                    first if _same_gold(example, reward) != _same_gold(first, reward) else other
-                )
+                against = first if same_gold(example, rule) != same_gold(first, rule) else other
                 sieve.reject(
                     example.number,
                     f"conflicting answers: row {against.number} answers the same question with "
@@ -324,19 +315,6 @@ def _without_repetition(examples: Sequence[Example], reward: str, sieve: _Sieve)
         for example in group[1:]:
             sieve.reject(example.number, f"duplicate: row {first.number} asks the same question")
     return found
-
-
-def _same_question(example: Example) -> str:
-    return " ".join(f"{example.system or ''}\0{example.question}".split())
-
-
-def _same_gold(example: Example, reward: str) -> object:
-    """Equal for gold answers that judge alike."""
-    if reward == "numeric":
-        return last_number(example.gold)
-    if reward in ("code", "regex"):
-        return example.gold
-    return normalise(example.gold)
 
 
 def _too_few(

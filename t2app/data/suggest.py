@@ -5,23 +5,20 @@ from __future__ import annotations
 import re
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
 
-from t2app.tasks.rewards import Objective, last_number, normalise
+from t2app.data import trial
+from t2app.data.labels import LABEL_WORDS, MOST_LABELS, closed, often, repeat
+from t2app.tasks.numbers import is_number, number_in
+from t2app.tasks.rewards import Objective, normalise
+from t2app.tasks.text import length, short
 
 MOST = 0.9  # the share of the answers that has to be of a kind
-SHORT_WORDS, LABEL_WORDS = 5, 25
-
-# A number with a currency, a unit or a percent sign; or worked out, with the result marked at the
-# end as in GSM8K (#### 72) or in so many words.
-_NUMBER = re.compile(
-    r"[^\w\s]{0,2}\s?[-−+]?[$€£¥]?\s?[\d.,'’\s]*\d(?:[eE][-+]?\d+)?\s?(?:[^\W\d_]{1,12}|[%€$£¥°])?\.?"
-    r"(?:\s?(?:±|\+/-|\+-)\s?[\d.,]+)?"
-)
-_MARKED = re.compile(
-    r"(?:####|(?:answer|result) (?:is|=|:))\s*[-−+$€£]*[\d.,]*\d[^\d]{0,12}\Z", re.I
-)
+SHORT_WORDS = 5
+REPEATED = 0.5  # the share of answers that occur twice or more, where they look like labels
 _COMMON = frozenset(
     "about after also answer before between could does each from gets give gives have having here "
     "into just like made make makes many more most much must need only other over please question "
@@ -40,7 +37,7 @@ class Suggestion:
 
 
 def suggest(golds: Sequence[str], *, options: bool = False, tests: bool = False) -> Suggestion:
-    """Choose by what most answers are.
+    """Choose by what most answers are, and by what a trial of the reward on them gives.
 
     ``options``: the rows have columns of options. ``tests``: they have tests. ``golds`` are the
     answers as they stand in the file.
@@ -58,40 +55,54 @@ def suggest(golds: Sequence[str], *, options: bool = False, tests: bool = False)
             f"The answers pick one of several options (e.g. {_example(golds)}), so an answer "
             "counts as right when it settles on the right letter or gives that option's text.",
         )
-    if _share(golds, is_number) >= MOST:
-        numbers = [n for g in golds if (n := last_number(g)) is not None]
-        return Suggestion(
-            "numeric",
-            "rl",
-            f"The answers are numbers from {min(numbers):g} to {max(numbers):g}, so an answer "
-            "counts as right when its last number is the right one.",
-        )
-    return _of_text(golds)
+    if _share(golds, is_number) < MOST:
+        return _of_text(golds, "")
+    tried = trial.of_golds("numeric", [gold for gold in golds if is_number(gold)])
+    if tried.problem:
+        return _of_text(golds, "Numbers alone do not tell the answers apart. ")
+    return _of_numbers(golds)
 
 
-def _of_text(golds: Sequence[str]) -> Suggestion:
-    counts = Counter(map(normalise, golds))
-    length = statistics.median(len(g.split()) for g in golds) if golds else 0
-    if golds and 4 * len(counts) <= len(golds) and length <= LABEL_WORDS:
+def _of_numbers(golds: Sequence[str]) -> Suggestion:
+    numbers = [n for gold in golds if (n := number_in(gold)) is not None]
+    return Suggestion(
+        "numeric",
+        "rl",
+        f"The answers are numbers from {_written(min(numbers))} to {_written(max(numbers))}, so an "
+        "answer counts as right when its marked result, or else its last number, is the right one.",
+    )
+
+
+def _of_text(golds: Sequence[str], before: str) -> Suggestion:
+    different = len(set(map(normalise, golds)))
+    words = statistics.median(map(length, golds)) if golds else 0
+    repeats = repeat(golds, different)
+    if labels := closed(golds):
         return Suggestion(
             "exact",
             "rl",
-            f"The answers are {len(counts)} different texts that repeat (most often "
-            f"{_example([counts.most_common(1)[0][0]])}), so an answer counts as right when it is "
-            "the same text.",
+            f"{before}The answers are {len(labels)} different texts that repeat (most often "
+            f"{short(labels[0])}), so an answer counts as right when it is the same text.",
         )
-    if length <= SHORT_WORDS:
+    if different > MOST_LABELS and often(golds) >= REPEATED and words <= LABEL_WORDS:
+        before += (
+            f"The answers are {different} different labels, more than the {MOST_LABELS} of a "
+            "closed set: they are treated as free answers. "
+        )
+    elif _share(golds, _mostly_digits) >= MOST and _share(golds, is_number) < 1 - MOST:
+        before += f"The answers have digits but are no numbers (e.g. {_example(golds)}). "
+    if words <= SHORT_WORDS or repeats:
         return Suggestion(
             "exact",
             "rl",
-            f"The answers are short (e.g. {_example(golds)}), so an answer counts as right when it "
-            "is the same text, whatever its case and final punctuation.",
+            f"{before}The answers are short (e.g. {_example(golds)}), so an answer counts as right "
+            "when it is the same text, whatever its case and final punctuation.",
         )
     return Suggestion(
         "overlap",
         "sft",
-        f"The answers are free text of about {length:.0f} words, so an answer is judged by the "
-        "words that it has in common with the right one.",
+        f"{before}The answers are free text of about {words:.0f} words, so an answer is judged by "
+        "the words that it has in common with the right one.",
     )
 
 
@@ -111,19 +122,24 @@ def describe(questions: Sequence[str], reward: str) -> str:
     return f"{kind}: {', '.join(frequent)}" if frequent else kind
 
 
-def is_number(gold: str) -> bool:
-    """Whether a whole answer is a number, perhaps with a unit, or ends in a marked result."""
-    return _NUMBER.fullmatch(gold.strip()) is not None or _MARKED.search(gold) is not None
-
-
 def _is_letter(gold: str) -> bool:
     return re.fullmatch(r"\(?[A-Ha-h][).]?", gold.strip()) is not None
 
 
-def _share(golds: Sequence[str], test) -> float:
+def _mostly_digits(gold: str) -> bool:
+    return sum(map(str.isdigit, gold)) > sum(map(str.isalpha, gold))
+
+
+def _written(number: Fraction) -> str:
+    """A number as people write it: whole ones with every digit."""
+    if number.denominator == 1 and abs(number) < 10**20:
+        return f"{number.numerator:,}"
+    return f"{Decimal(number.numerator) / Decimal(number.denominator):.6g}"
+
+
+def _share(golds: Sequence[str], test: Callable[[str], bool]) -> float:
     return sum(map(test, golds)) / len(golds) if golds else 0.0
 
 
 def _example(golds: Sequence[str]) -> str:
-    text = min(golds, key=len, default="")
-    return repr(text if len(text) <= 40 else text[:39] + "…")
+    return short(min(golds, key=len, default=""))

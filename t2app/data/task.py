@@ -7,21 +7,25 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from t2app.data.check import Example, Report
+from t2app.data.check import Report, problems_of
 from t2app.errors import T2Error
+from t2app.tasks import own
 from t2app.tasks.base import Dataset, Problem, Split, Task
-from t2app.tasks.rewards import REWARDS
 
 # Room for an answer that is worked out, even where the gold answer is a number or a letter.
 LEAST_TOKENS = {"numeric": 96, "choice": 96, "contains": 96, "regex": 96, "code": 160}
-FEWEST_TOKENS, MOST_TOKENS = 16, 1024
+FEWEST_TOKENS, OWN_TOKENS, MOST_TOKENS = 16, 96, 1024
 
 
 @dataclass(frozen=True)
 class RowsTask(Task):
-    """A task whose problems are rows; ``draw`` draws from those to train on."""
+    """A task whose problems are rows; ``draw`` draws from those to train on.
+
+    ``sources`` holds the programs of rewards that are the user's own, by file name.
+    """
 
     rows: Mapping[Split, tuple[Problem, ...]] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
 
     def sample(self, rng: random.Random, split: Split) -> Problem:
         """One row of the split."""
@@ -41,6 +45,7 @@ class RowsTask(Task):
             "description": self.description,
             "max_new_tokens": self.max_new_tokens,
             "reward": self.reward,
+            "sources": dict(self.sources),
             "dataset": asdict(self.dataset) if self.dataset else None,
             "rows": {split: [asdict(row) for row in rows] for split, rows in self.rows.items()},
         }
@@ -48,22 +53,25 @@ class RowsTask(Task):
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RowsTask:
         """From ``to_dict``."""
-        rows = {
-            split: tuple(
-                Problem(**{**row, "hidden": tuple(map(tuple, row["hidden"]))}) for row in found
-            )
-            for split, found in values["rows"].items()
-        }
+        rows = {split: tuple(map(_problem, found)) for split, found in values["rows"].items()}
+        sources = values.get("sources", {})
         return cls(
             name=values["name"],
             description=values["description"],
             draw=lambda rng: rng.choice(rows["train"]),
-            score=REWARDS[values["reward"]].score,
+            score=own.find(values["reward"], sources).score,
             max_new_tokens=values["max_new_tokens"],
             reward=values["reward"],
             dataset=Dataset(**values["dataset"]) if values["dataset"] else None,
             rows=rows,
+            sources=sources,
         )
+
+
+def _problem(values: Mapping[str, Any]) -> Problem:
+    """A row from JSON, whose lists were tuples."""
+    pairs = {name: tuple(map(tuple, values.get(name, ()))) for name in ("hidden", "row")}
+    return Problem(**{**values, **pairs, "also": tuple(values.get("also", ()))})
 
 
 def build(
@@ -84,35 +92,30 @@ def assemble(
 ) -> RowsTask:
     """``build`` for any number of rows."""
     table, name = report.table, report.table.name
-    room = max(FEWEST_TOKENS, LEAST_TOKENS.get(report.reward, 0), 8 + report.answer_tokens * 3 // 2)
+    least = max(LEAST_TOKENS.get(name, FEWEST_TOKENS) for name, _ in report.rule.parts)
+    room = max(OWN_TOKENS if report.rule.own else least, 8 + report.answer_tokens * 3 // 2)
     rows = {
-        split: tuple(_problem(example, name) for example in examples)
+        split: problems_of(examples, table, report.rule, name)
         for split, examples in report.splits.items()
     }
     return RowsTask(
         name=name,
         description=description or report.description(),
         draw=lambda rng: rng.choice(rows["train"]),
-        score=REWARDS[report.reward].score,
+        score=report.rule.score,
         max_new_tokens=max_new_tokens or min(MOST_TOKENS, room),
         reward=report.reward,
         dataset=Dataset(
             name,
             table.sha256,
             report.counts(),
-            {**table.how(), "columns": report.columns.to_dict(), "split_seed": report.seed},
+            {
+                **table.how(),
+                "columns": report.columns.to_dict(),
+                "split_seed": report.seed,
+                **({"rewards": dict(report.rule.sources)} if report.rule.own else {}),
+            },
         ),
         rows=rows,
-    )
-
-
-def _problem(example: Example, task: str) -> Problem:
-    return Problem(
-        task,
-        example.question,
-        example.gold,
-        example.answer,
-        example.answer,
-        example.options,
-        example.system,
+        sources=dict(report.rule.sources),
     )

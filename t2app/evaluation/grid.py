@@ -31,6 +31,8 @@ from t2app.tasks import BUILT_IN, KIND_OF, SISTERS, TASKS, Problem, Task
 # Another one whenever a rule was chosen by what a table showed: 2026 decided how a first pass
 # counts in few-shot search.
 SEED = 2027
+# How answers are judged; scores that were measured by an earlier rule are not taken again.
+RULE = 2
 # Strategies that look at the question alone; True where the label is said aloud.
 TWO_PASS = {
     "prompt": ("prompt", False),
@@ -199,7 +201,8 @@ class Bench:
         self, task: Task, problems: Sequence[Problem], delta: torch.Tensor | None
     ) -> Accuracy:
         """Accuracy of a mix for all problems, or of one for each."""
-        decides = ["scores", self._setting, task.max_new_tokens, _asked(problems), _digest(delta)]
+        asked = _asked(problems)
+        decides = ["scores", RULE, self._setting, task.max_new_tokens, asked, _digest(delta)]
         made = self.memo.get(
             decides, lambda: measure.accuracy(self.engine, task, problems, delta).scores
         )
@@ -250,7 +253,14 @@ class Bench:
 
         def search(shots, settings) -> dict[str, Any]:
             vectors = {name: self._vectors[name] for name in self.experts}
-            decides = ["search", self._setting, vectors, asdict(settings), _asked(shots.shots)]
+            decides = [
+                "search",
+                RULE,
+                self._setting,
+                vectors,
+                asdict(settings),
+                _asked(shots.shots),
+            ]
             return self.memo.get(decides, lambda: few_shot.searched(self.engine, shots, settings))
 
         def score(result: dict[str, Any]) -> Accuracy:
@@ -296,7 +306,7 @@ def _unusual(engine: Engine) -> dict[str, str]:
 
 def _asked(problems: Sequence[Problem]) -> str:
     """A hash of what is asked and of what counts as right."""
-    told = [[p.task, p.question, p.gold, p.steps, repr(p.hidden)] for p in problems]
+    told = [[p.task, p.question, p.gold, p.steps, repr(p.hidden), *p.also] for p in problems]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 

@@ -13,6 +13,7 @@ from t2app import adapt
 from t2app.engine import Engine, Prompt
 from t2app.evaluation.stats import wilson
 from t2app.tasks import KIND_OF, Problem, Task
+from t2app.tasks.judging import Answer, judged
 
 
 @dataclass(frozen=True)
@@ -48,19 +49,19 @@ def prompts_for(engine: Engine, task: Task, problems: Sequence[Problem]) -> list
 
 def answers(
     engine: Engine, task: Task, problems: Sequence[Problem], delta: Tensor | None
-) -> list[str]:
+) -> list[Answer]:
     """Greedy answers; ``delta`` is None, (R,), or (B, R) with a mix for each problem."""
     done = engine.generate(
         prompts_for(engine, task, problems), delta, max_new_tokens=task.max_new_tokens
     )
-    return [c.text for c in done]
+    return [Answer(c.text, c.finished) for c in done]
 
 
 def accuracy(
     engine: Engine, task: Task, problems: Sequence[Problem], delta: Tensor | None
 ) -> Accuracy:
     """Greedy accuracy with one mix for all problems, or one for each."""
-    return Accuracy(tuple(task.score(problems, answers(engine, task, problems, delta))))
+    return Accuracy(tuple(judged(task, problems, answers(engine, task, problems, delta))))
 
 
 @dataclass(frozen=True)

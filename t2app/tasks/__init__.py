@@ -1,65 +1,59 @@
-"""The built-in tasks by name. A task never sees a model: it draws problems and scores answers."""
+"""The built-in tasks by name. A task never sees a model: it draws problems and scores answers.
+
+Each is scored by the reward that it names, the same that the rows of a file are scored by.
+"""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 from t2app.tasks import code, dispatch, loose, math, other, reasoning
 from t2app.tasks.base import Problem, Split, Task, split_of
 from t2app.tasks.noise import dress
+from t2app.tasks.rewards import REWARDS
+
+
+def _task(
+    name: str,
+    description: str,
+    draw: Callable[[random.Random], Problem],
+    reward: str,
+    max_new_tokens: int,
+    system: str | None = None,
+) -> Task:
+    score = REWARDS[reward].score
+    return Task(name, description, draw, score, max_new_tokens, system, reward)
+
 
 BUILT_IN: dict[str, Task] = {
-    "math": Task(
-        "math",
-        "word problems and calculations with numbers",
-        math.draw,
-        math.score,
-        96,
-        reward="numeric",
-    ),
-    "code": Task(
-        "code",
-        "writing or completing a program function",
-        code.draw,
-        code.score,
-        160,
-        reward="code",
-    ),
-    "reasoning": Task(
-        "reasoning",
-        "multiple choice questions with options A B C D",
-        reasoning.draw,
-        reasoning.score,
-        96,
-        reward="choice",
-    ),
-    "other": Task("other", dispatch.OTHER_DESCRIPTION, other.draw, other.score, 96),
+    task.name: task
+    for task in (
+        _task("math", "word problems and calculations with numbers", math.draw, "numeric", 96),
+        _task("code", "writing or completing a program function", code.draw, "code", 160),
+        _task(
+            "reasoning",
+            "multiple choice questions with options A B C D",
+            reasoning.draw,
+            "choice",
+            96,
+        ),
+        _task("other", dispatch.OTHER_DESCRIPTION, other.draw, "exact", 96),
+    )
 }
 SISTERS: dict[str, Task] = {
-    "math-hard": Task(
-        "math-hard",
-        "unknowns, percentages, two persons",
-        math.draw_hard,
-        math.score,
-        96,
-        reward="numeric",
-    ),
-    "code-hard": Task(
-        "code-hard",
-        "completing a signature with a docstring",
-        code.draw_hard,
-        code.score,
-        200,
-        reward="code",
-    ),
-    "reasoning-hard": Task(
-        "reasoning-hard",
-        "multiple choice that needs two facts",
-        reasoning.draw_hard,
-        reasoning.score,
-        96,
-        reward="choice",
-    ),
+    task.name: task
+    for task in (
+        _task("math-hard", "unknowns, percentages, two persons", math.draw_hard, "numeric", 96),
+        _task("code-hard", "completing a signature with a docstring", code.draw_hard, "code", 200),
+        _task(
+            "reasoning-hard",
+            "multiple choice that needs two facts",
+            reasoning.draw_hard,
+            "choice",
+            96,
+        ),
+    )
 }
 KIND_OF = {name: name.removesuffix("-hard") for name in (*BUILT_IN, *SISTERS)}
 LABELS = dispatch.listed({name: task.description for name, task in BUILT_IN.items()})
@@ -81,11 +75,11 @@ def _draw_dispatch(r: random.Random) -> Problem:
     return dispatch.problem(dress(r, question, typos=0.3), label, dispatch.system_prompt(labels))
 
 
-DISPATCH = Task(
+DISPATCH = _task(
     "dispatch",
     "naming the category of a question",
     _draw_dispatch,
-    dispatch.score,
+    "exact",
     8,
     dispatch.system_prompt(LABELS),
 )

@@ -34,7 +34,13 @@ LISTED = """__future__ abc array base64 binascii bisect builtins calendar cmath 
     unicodedata uuid warnings zlib"""
 MODULES = frozenset(LISTED.split())
 # Modules that these import only when they are first used, which is too late here.
-LATE = {"datetime": ("_strptime",), "time": ("_strptime",), "random": ("statistics",)}
+LATE = {
+    "collections": ("heapq",),
+    "datetime": ("_strptime",),
+    "functools": ("types", "weakref"),
+    "random": ("statistics",),
+    "time": ("_strptime",),
+}
 
 NOBODY = 65534
 MAX_DEPTH = 50
@@ -59,10 +65,11 @@ class TooLarge(Exception):
 
 
 def encode(value: object, room: int, depth: int = 0) -> tuple[str, int]:
-    """JSON text of ``value`` and the bytes left of ``room``; dictionaries keep their key types.
+    """JSON text of ``value`` and the bytes left of ``room``; every type but subclasses is kept.
 
-    A dictionary becomes ``{"k": [keys], "v": [values]}``. Raises TypeError for anything but None,
-    bool, int, float, str, list, tuple and dict (or their subclasses), TooLarge past the bounds.
+    What JSON lacks becomes an object with one letter: ``{"t": [items]}`` is a tuple, ``s`` a set,
+    ``f`` a frozen one, ``b`` bytes, ``c`` a complex number, ``k`` and ``v`` keys and values of a
+    dictionary. Raises TypeError for other types, TooLarge past the bounds.
     """
     if value is None:
         text = "null"
@@ -71,20 +78,23 @@ def encode(value: object, room: int, depth: int = 0) -> tuple[str, int]:
     elif isinstance(value, int):
         text = int.__repr__(value)
     elif isinstance(value, float):
-        text = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}.get(
-            float.__repr__(value), float.__repr__(value)
-        )
+        text = float_text(value)
     elif isinstance(value, str):
-        if str.__len__(value) > room:
-            raise TooLarge(f"the result is longer than {room} characters")
-        text = encode_basestring_ascii(str.__str__(value))
-    elif isinstance(value, (list, tuple)):
-        iterate = list.__iter__ if isinstance(value, list) else tuple.__iter__
-        return encode_items(iterate(value), room, depth)
+        text = string_text(value, room)
+    elif isinstance(value, bytes):
+        text = f'{{"b":{string_text(bytes.decode(value, "latin-1"), room)}}}'
+    elif isinstance(value, complex):
+        real, imaginary = complex.real.__get__(value), complex.imag.__get__(value)
+        text = f'{{"c":[{float_text(real)},{float_text(imaginary)}]}}'
+    elif isinstance(value, list):
+        return encode_items(list.__iter__(value), room, depth)
+    elif isinstance(value, tuple):
+        return encode_marked("t", tuple.__iter__(value), room, depth)
+    elif isinstance(value, set):
+        return encode_marked("s", set.__iter__(value), room, depth)
+    elif isinstance(value, frozenset):
+        return encode_marked("f", frozenset.__iter__(value), room, depth)
     elif isinstance(value, dict):
-        for key in dict.keys(value):
-            if not (key is None or isinstance(key, (bool, int, float, str))):
-                raise TypeError(f"returned a dictionary with a key of type {type(key).__name__}")
         keys, room = encode_items(dict.keys(value), room, depth)
         values, room = encode_items(dict.values(value), room, depth)
         return f'{{"k":{keys},"v":{values}}}', room - 12
@@ -93,6 +103,25 @@ def encode(value: object, room: int, depth: int = 0) -> tuple[str, int]:
     if len(text) > room:
         raise TooLarge("the results are too long")
     return text, room - len(text)
+
+
+def float_text(value: float) -> str:
+    """A float as the JSON of Python has it."""
+    text = float.__repr__(value)
+    return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}.get(text, text)
+
+
+def string_text(value: str, room: int) -> str:
+    """A string in JSON; TooLarge before it is made where it would not fit."""
+    if str.__len__(value) > room:
+        raise TooLarge(f"the result is longer than {room} characters")
+    return encode_basestring_ascii(str.__str__(value))
+
+
+def encode_marked(mark: str, items: object, room: int, depth: int) -> tuple[str, int]:
+    """``{"t": [items]}``, or with another letter."""
+    text, room = encode_items(items, room - 6, depth)
+    return f'{{"{mark}":{text}}}', room
 
 
 def encode_items(items: object, room: int, depth: int) -> tuple[str, int]:

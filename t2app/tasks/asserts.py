@@ -1,4 +1,4 @@
-"""Tests of a program as text in one cell, read into calls and expected values.
+"""Tests of a program as text in one cell.
 
 One test a line, each in one of these forms, all of the same function:
 
@@ -9,16 +9,22 @@ One test a line, each in one of these forms, all of the same function:
     assert not is_even(3)
 
 A cell may also be a JSON list of such lines, or hold them on one line with semicolons between.
-Arguments and values are Python literals: None, True, numbers, text, lists, tuples and dictionaries.
-Nothing else is a test: the sandbox calls the function and the comparison is made outside it, so a
-program cannot pass by changing what equality means.
+Arguments and values are Python literals: None, True, numbers, text, lists, tuples, sets and
+dictionaries. The sandbox calls the function and the comparison is made outside it, so a program
+cannot pass by changing what equality means.
+
+Any other Python with ``assert`` in it is a script: with ``math.isclose``, ``set(f(x)) == …``,
+loops, or ``check(candidate)`` as HumanEval has it. What it calls and does not define is what the
+program has to define; ``scripts`` runs it apart from the program.
 """
 
 from __future__ import annotations
 
 import ast
+import builtins
 import json
 import math
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,15 +34,21 @@ from typing import Any
 from t2app.errors import T2Error
 
 ARROWS = ("->", "→", "=>")
-MAX_TESTS, MAX_LINE = 100, 10_000
+MAX_TESTS, MAX_LINE, MAX_SCRIPT = 100, 10_000, 100_000
+PLAIN = (bool, int, float, complex, str, bytes)
 
 
 @dataclass(frozen=True)
 class Tests:
-    """Calls of one function, each as its arguments with the value it has to return."""
+    """Calls of one function, each as its arguments with the value it has to return; or a script.
+
+    ``functions`` are all that a script asks of the program, the one to be written first.
+    """
 
     function: str
-    cases: tuple[tuple[tuple[Any, ...], Any], ...]
+    cases: tuple[tuple[tuple[Any, ...], Any], ...] = ()
+    script: str = ""
+    functions: tuple[str, ...] = ()
 
 
 @lru_cache(maxsize=10_000)
@@ -45,17 +57,121 @@ def read(cell: str) -> Tests:
     lines = _lines(cell)
     if not lines:
         raise T2Error("there are no tests: write lines such as double(4) -> 8")
+    try:
+        return _calls(lines)
+    except T2Error:
+        script = _script(cell)
+        if script is None:
+            raise
+        return script
+
+
+def _calls(lines: Sequence[str]) -> Tests:
+    """Tests that are single calls with literals."""
     if len(lines) > MAX_TESTS:
         raise T2Error(f"there are {len(lines)} tests, at most {MAX_TESTS} are run")
     found = [_test(line) for line in lines]
     names = sorted({name for name, _, _ in found})
     if len(names) > 1:
         raise T2Error(f"the tests call several functions ({', '.join(names)}): call only one")
-    return Tests(names[0], tuple((arguments, value) for _, arguments, value in found))
+    cases = tuple((arguments, value) for _, arguments, value in found)
+    return Tests(names[0], cases, functions=(names[0],))
+
+
+# -- scripts -------------------------------------------------------------------------------------
+
+
+def _script(cell: str) -> Tests | None:
+    """Tests that are Python of any kind; None where the cell is no such thing."""
+    source = "\n".join(listed) if (listed := _listed(cell)) is not None else cell
+    if len(source) > MAX_SCRIPT:
+        raise T2Error(f"the tests have more than {MAX_SCRIPT:,} characters")
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return None
+    if not any(isinstance(node, ast.Assert) for node in ast.walk(tree)):
+        return None
+    asked = _asked(tree)
+    if not asked:
+        raise T2Error("the tests call no function that the program would have to define")
+    _refuse_objects(tree, [name for name in asked if name not in _checked(tree)])
+    modules = sorted(_missing_modules(tree))
+    lines = [f"import {name}" for name in modules]
+    return Tests(asked[0], (), "\n".join([*lines, source]), tuple(asked))
+
+
+def _asked(tree: ast.Module) -> list[str]:
+    """Names that are called, or given to ``check``, and defined nowhere in the tests."""
+    bound = _bound(tree) | set(dir(builtins)) | _missing_modules(tree)
+    called = [
+        node.func.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    ]
+    return [name for name in dict.fromkeys([*_checked(tree), *called]) if name not in bound]
+
+
+def _checked(tree: ast.Module) -> list[str]:
+    """What the last line gives to a function, as in ``check(f)``."""
+    match tree.body[-1]:
+        case ast.Expr(value=ast.Call(func=ast.Name(), args=arguments)):
+            return [a.id for a in arguments if isinstance(a, ast.Name)]
+    return []
+
+
+def _bound(tree: ast.Module) -> set[str]:
+    """Every name that the tests define, import, assign or take as an argument, wherever."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                found.add(name)
+            case ast.ClassDef(name=name) | ast.arg(arg=name):
+                found.add(name)
+            case ast.Name(id=name, ctx=ast.Store()):
+                found.add(name)
+            case ast.alias(name=name, asname=other):
+                found.add(other or name.split(".")[0])
+            case ast.ExceptHandler(name=str(name)):
+                found.add(name)
+    return found
+
+
+def _missing_modules(tree: ast.Module) -> set[str]:
+    """Standard modules that are used as ``math.isclose`` is, and not imported."""
+    bound = _bound(tree)
+    return {
+        node.value.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id in sys.stdlib_module_names - bound
+    }
+
+
+def _refuse_objects(tree: ast.Module, called: Sequence[str]) -> None:
+    """Values go between the program and the tests; objects of its classes cannot."""
+    classes = [name for name in called if name[:1].isupper()]
+    changed = any(
+        isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+        for node in ast.walk(tree)
+    )
+    if classes or changed:
+        raise T2Error(
+            f"the tests build objects that only the program defines "
+            f"({', '.join(classes or called)}): only functions of plain values can be tested"
+        )
+
+
+# -- single calls --------------------------------------------------------------------------------
 
 
 def same(got: Any, want: Any) -> bool:
-    """Whether a returned value is the expected one: tuples as lists, floats to nine digits."""
+    """Whether a returned value is the expected one: tuples as lists, floats to nine digits.
+
+    Sets are equal where their elements are.
+    """
     if isinstance(got, (list, tuple)) and isinstance(want, (list, tuple)):
         return len(got) == len(want) and all(map(same, got, want))
     if isinstance(got, dict) and isinstance(want, dict):
@@ -76,11 +192,8 @@ def _close(got: float, want: float) -> bool:
 
 def _lines(cell: str) -> list[str]:
     """The tests in a cell as single lines."""
-    try:
-        listed = json.loads(cell)
-    except (ValueError, RecursionError):
-        listed = None
-    if isinstance(listed, list) and all(isinstance(line, str) for line in listed):
+    listed = _listed(cell)
+    if listed is not None:
         cell = "\n".join(listed)
     else:
         with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
@@ -88,6 +201,16 @@ def _lines(cell: str) -> list[str]:
     lines = [line.strip() for line in cell.splitlines()]
     lines = [line for line in lines if line and not line.startswith("#")]
     return _split(lines[0]) if len(lines) == 1 else lines
+
+
+def _listed(cell: str) -> list[str] | None:
+    """The lines of a JSON list of lines; None for anything else."""
+    try:
+        listed = json.loads(cell)
+    except (ValueError, RecursionError):
+        return None
+    whole = isinstance(listed, list) and all(isinstance(line, str) for line in listed)
+    return listed if whole else None
 
 
 def _split(line: str) -> list[str]:
@@ -172,13 +295,11 @@ def _literal(node: ast.expr) -> Any:
 def _refuse_other_types(value: Any) -> None:
     """Only what can be sent to the sandbox and comes back from it."""
     parts: Sequence[Any] = ()
-    if isinstance(value, (list, tuple)):
-        parts = value
+    if isinstance(value, list | tuple | set | frozenset):
+        parts = list(value)
     elif isinstance(value, dict):
-        if not all(key is None or isinstance(key, (bool, int, float, str)) for key in value):
-            raise ValueError("a dictionary's keys must be numbers or text")
-        parts = list(value.values())
-    elif not (value is None or isinstance(value, (bool, int, float, str))):
+        parts = [*value.keys(), *value.values()]
+    elif not (value is None or isinstance(value, PLAIN)):
         raise ValueError(f"a value of type {type(value).__name__}")
     for part in parts:
         _refuse_other_types(part)

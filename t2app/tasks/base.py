@@ -21,8 +21,10 @@ class Problem:
     """One question with what is needed to judge an answer.
 
     ``fast`` answers at once, ``steps`` works the answer out; both are correct. ``gold`` is what
-    ``Task.score`` compares with; ``hidden`` holds inputs and expected outputs of code problems, or
-    the options (letter, text) of a choice. ``system`` replaces the task's system prompt.
+    ``Task.score`` compares with, the tests where a program is asked for; ``also`` holds other right
+    answers. ``hidden`` holds the options (letter, text) of a choice. ``system`` replaces the task's
+    system prompt. ``row`` and ``number`` are the cells (column, text) and the number of the row of
+    a file, where a reward of the user's own reads them.
     """
 
     task: str
@@ -32,6 +34,9 @@ class Problem:
     steps: str
     hidden: tuple[tuple[Any, Any], ...] = ()
     system: str | None = None
+    also: tuple[str, ...] = ()
+    row: tuple[tuple[str, str], ...] = ()
+    number: int = 0
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,8 @@ class Dataset:
 class Task:
     """A kind of problem: how to draw one, how to score answers to many (each 0.0 to 1.0).
 
-    ``reward`` names the way of scoring. ``dataset`` is None where problems are generated.
+    ``reward`` names the way of scoring: ``score`` is that of ``REWARDS[reward]``. ``dataset`` is
+    None where problems are generated.
     """
 
     name: str

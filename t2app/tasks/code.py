@@ -2,20 +2,18 @@
 
 A problem is a pipeline of operations. Two correct styles: a clever one-liner with the constants
 folded together (which has to be computed in the head) and plain code, one line for each operation.
-Answers are judged by running them on hidden inputs. The sister asks for a completion of a
-signature with a docstring and composes more operations, as HumanEval is to MBPP.
+Answers are judged by running them on inputs that the question does not show. The sister asks for a
+completion of a signature with a docstring and composes more operations, as HumanEval is to MBPP.
 """
 
 from __future__ import annotations
 
 import random
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from t2app.tasks import sandbox
 from t2app.tasks.base import Problem
+from t2app.tasks.programs import program
 
 FUNCTIONS = (
     "f g foo solve compute convert process transform work result change calc helper run score "
@@ -315,8 +313,10 @@ def _draw(r: random.Random, size: _Size) -> Problem:
         question = r.choice(_ASK).format(name=name, what=what, does=does, arg=p.arg)
     plain = f"```python\n{head}\n    " + "\n    ".join([*p.lines, last]) + "\n```"
     clever = f"```python\n{head}\n    {fast}\n```"
-    hidden = tuple(((value,), _reference(plain, name, value)) for value in inputs)
-    return Problem("code-hard" if hard else "code", question, plain, clever, plain, hidden)
+    tests = "\n".join(
+        f"{name}({value!r}) -> {_reference(plain, name, value)!r}" for value in inputs
+    )
+    return Problem("code-hard" if hard else "code", question, tests, clever, plain)
 
 
 def _reference(answer: str, name: str, value: Any) -> Any:
@@ -339,28 +339,3 @@ def draw_varied(r: random.Random) -> Problem:
 def draw_hard(r: random.Random) -> Problem:
     """A signature with a docstring that composes three to six operations."""
     return _draw(r, HARD)
-
-
-def program(answer: str) -> str:
-    """The code of an answer: its first fenced block, or everything from the first ``def``."""
-    block = re.search(r"```(?:python|py)?\s*\n(.*?)(?:```|\Z)", answer, re.DOTALL)
-    if block:
-        return block.group(1)
-    start = answer.find("def ")
-    return answer[start:] if start >= 0 else ""
-
-
-def score(problems: Sequence[Problem], answers: Sequence[str]) -> list[float]:
-    """1 where the function gives the expected value on every hidden input, run in the sandbox."""
-    jobs = []
-    for problem, answer in zip(problems, answers, strict=True):
-        source = program(answer)
-        names = re.findall(r"^def (\w+)", source, re.MULTILINE)
-        jobs.append((source, names[-1] if names else "", [args for args, _ in problem.hidden]))
-    outcomes = sandbox.run_many(jobs)
-    return [
-        float(
-            outcome.status == "ok" and list(outcome.values) == [want for _, want in problem.hidden]
-        )
-        for problem, outcome in zip(problems, outcomes, strict=True)
-    ]

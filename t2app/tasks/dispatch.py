@@ -51,8 +51,3 @@ def parse_label(text: str, labels: Sequence[str]) -> str:
 def problem(question: str, label: str, system: str | None = None) -> Problem:
     """A question with its category as the gold answer; ``system`` holds a list of its own."""
     return Problem("dispatch", question, label, label, label, system=system)
-
-
-def score(problems: Sequence[Problem], answers: Sequence[str]) -> list[float]:
-    """1 where the label is the right one and nothing else is said."""
-    return [float(a.strip().lower() == p.gold) for p, a in zip(problems, answers, strict=True)]

@@ -8,7 +8,6 @@ GSM8K; no expert is ever trained on it.
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Callable, Sequence
 
 from t2app.tasks.base import Problem
@@ -560,17 +559,3 @@ def draw(r: random.Random) -> Problem:
 def draw_hard(r: random.Random) -> Problem:
     """A problem with an unknown, a percentage or two persons."""
     return _draw(r, _HARD, "math-hard")
-
-
-def final_number(text: str) -> str | None:
-    """The last number of an answer, without thousands separators; None without a number.
-
-    ``12.0`` is ``12``; other decimals stay as they are and so equal no gold number.
-    """
-    found = re.findall(r"-?\d[\d,]*(?:\.\d+)?", text)
-    return re.sub(r"\.0+$", "", found[-1].replace(",", "")) if found else None
-
-
-def score(problems: Sequence[Problem], answers: Sequence[str]) -> list[float]:
-    """1 where the last number of the answer is the gold number."""
-    return [float(final_number(a) == p.gold) for p, a in zip(problems, answers, strict=True)]

@@ -7,7 +7,6 @@ chains two facts, as ARC-Challenge is to ARC-Easy.
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Sequence
 
 from t2app.tasks.base import Problem, a_or_an
@@ -111,30 +110,3 @@ def draw_hard(r: random.Random) -> Problem:
     question = layout(r, r.choice(ASK_OF[second]).format(x=described), options)
     facts = f"{recalled(a, key)}. {fill(b.state, key, value)}"
     return _answer("reasoning-hard", question, options, value, facts)
-
-
-def final_letter(text: str) -> str | None:
-    """The letter an answer settles on: after "answer is", else the last lone letter A to E.
-
-    A small letter counts only where nothing but a mark follows: "the answer is a bird" names none.
-    """
-    said = re.findall(r"answer(?: is|:)\s*\(?([A-E]\b|[a-e](?=[).:]|\s*$))", text)
-    if said:
-        return said[-1].upper()
-    lone = re.findall(r"\b([A-E])\b(?!')", text)
-    return lone[-1] if lone else None
-
-
-def score(problems: Sequence[Problem], answers: Sequence[str]) -> list[float]:
-    """1 where the answer settles on the gold letter, or on the text of that option."""
-    return [float(_settled(p, a) == p.gold) for p, a in zip(problems, answers, strict=True)]
-
-
-def _settled(problem: Problem, answer: str) -> str | None:
-    """The letter that an answer names, or that of the option it names after "answer is"."""
-    said = re.findall(r"answer(?: is|:)\s*(.+?)\s*[.!]?\s*$", answer, re.MULTILINE)
-    if said:
-        for letter, text in problem.hidden:
-            if said[-1].lower() == text.lower():
-                return letter
-    return final_letter(answer)

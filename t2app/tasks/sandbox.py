@@ -32,7 +32,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,8 +97,8 @@ def run(
 ) -> Outcome:
     """Call ``function(*args)`` for each ``args`` in ``inputs``, in order, in one process.
 
-    ``inputs`` holds None, bool, int, float, str, list, tuple and dict. Results keep those types,
-    except that tuples come back as lists; any other result is ``Failed``. Raises T2Error where this
+    ``inputs`` holds None, bool, int, float, complex, str, bytes, list, tuple, set and dict. Results
+    keep those types; any other result is ``Failed``. Raises T2Error where this
     system cannot run such a process, and ValueError for inputs of other types.
     """
     return _run(_pack(source, function, inputs, limits), len(inputs), limits)
@@ -249,7 +249,7 @@ def _verdict(
 def _parse(line: bytes) -> tuple[str, Any]:
     """One line of the child; a program may have written it, so it may hold anything."""
     try:
-        tag, payload = json.loads(line, object_hook=_to_dict)
+        tag, payload = json.loads(line, object_hook=_decode)
     except (ValueError, TypeError, KeyError, RecursionError):
         return "error", "the program wrote results of its own"
     return (
@@ -257,6 +257,18 @@ def _parse(line: bytes) -> tuple[str, Any]:
     )
 
 
-def _to_dict(pairs: dict[str, list[Any]]) -> dict[Any, Any]:
-    """Undo what ``_sandbox_child.encode`` does to a dictionary."""
-    return dict(zip(pairs["k"], pairs["v"], strict=True))
+def _decode(pairs: dict[str, Any]) -> Any:
+    """Undo what ``_sandbox_child.encode`` does to types that JSON lacks."""
+    if "k" in pairs:
+        return dict(zip(pairs["k"], pairs["v"], strict=True))
+    ((mark, value),) = pairs.items()
+    return _MARKED[mark](value)
+
+
+_MARKED: dict[str, Callable[[Any], Any]] = {
+    "t": tuple,
+    "s": set,
+    "f": frozenset,
+    "b": lambda text: text.encode("latin-1"),
+    "c": lambda parts: complex(*parts),
+}

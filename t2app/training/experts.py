@@ -24,6 +24,7 @@ from t2app.svf import expert as expert_file
 from t2app.svf.expert import Expert
 from t2app.svf.library import check_name
 from t2app.tasks import Problem, Task
+from t2app.tasks.judging import Answer, judged
 from t2app.training import loop, next_token, outcome, plan
 from t2app.training.loop import ALONE, Progress
 from t2app.training.outcome import HeldOut
@@ -144,7 +145,13 @@ def _train(
         "objective": settings.objective,
         "reward": spec.reward,
         "rows": spec.rows,
-        **outcome.judge([r.before for r in rows], [r.after for r in rows]),
+        **outcome.judge(
+            [r.before for r in rows],
+            [r.after for r in rows],
+            outcome.constant_answer(task, problems),
+            labels=outcome.labels_of(task, problems),
+            finished=(base.get("finished", ()), expert["finished"]),
+        ),
         "seconds": journal.seconds(),
         "stopped": stopped,
     }
@@ -235,12 +242,15 @@ def progress_line(p: Progress) -> str:
     parts = [f"step {p.step}/{p.steps}"]
     for text, value in (
         ("reward {:+.2f}", p.reward),
-        ("KL {:.3f}", p.kl),
+        ("KL {:.3f} a token", p.kl),
+        ("moved {:.3f}", p.move),
         ("loss {:.3f}", p.loss),
         ("validation {:.1%}", p.validation),
     ):
         if value is not None:
             parts.append(text.format(value))
+    if p.skipped:
+        parts.append(f"{p.skipped} left out: gradient not finite")
     return "  ".join([*parts, f"best {p.best:.1%}", f"{p.seconds:.0f} s"])
 
 
@@ -266,18 +276,22 @@ def _answers(
 ) -> dict[str, list]:
     """Greedy answers and their scores, a chunk at a time; raises Stopped between chunks."""
     began = time.perf_counter()
-    texts: list[str] = []
+    found: list[Answer] = []
     scores: list[float] = []
     for start in range(0, len(problems), CHUNK):
         journal.phase(phase, start, len(problems))
         if world.agree(stop()):
             raise Stopped("stopped before there was anything to keep")
         part = problems[start : start + CHUNK]
-        texts += world.spread(lambda share: measure.answers(engine, task, share, delta), part)
-        scores += task.score(part, texts[start:])
+        found += world.spread(lambda share: measure.answers(engine, task, share, delta), part)
+        scores += judged(task, part, found[start:])
     journal.phase(phase, len(problems), len(problems))
     journal.measured(time.perf_counter() - began)
-    return {"answers": texts, "scores": scores}
+    return {
+        "answers": [answer.text for answer in found],
+        "finished": [answer.finished for answer in found],
+        "scores": scores,
+    }
 
 
 def _held_out(task: Task, problems: Sequence[Problem], base: dict, expert: dict) -> list[HeldOut]:

@@ -14,6 +14,7 @@ from torch import Tensor
 from t2app.engine import Engine, Prompt
 from t2app.evaluation.measure import prompts_for
 from t2app.tasks import Problem, Task
+from t2app.tasks.judging import judged
 from t2app.training import batches
 
 
@@ -50,9 +51,7 @@ def sample(
         seed=[seed + i for seed in seeds for i in range(samples)],
         batch_size=batches.rows_to_decode(engine, prompts, task.max_new_tokens),
     )
-    # An answer that was cut off is wrong, whatever it says so far.
-    texts = [c.text if c.finished else "" for c in done]
-    scores = torch.tensor(task.score(repeated, texts))
+    scores = torch.tensor(judged(task, repeated, done))
     return Rollouts(
         prompts, [c.token_ids for c in done], (2 * scores - 1).view(len(problems), samples)
     )

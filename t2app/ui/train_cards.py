@@ -188,7 +188,7 @@ def result(job: Job) -> str:
         f'<div class="t2-verdict t2-{style}" role="status"><h3>{title}</h3>'
         f"<p>{html.escape(_sentence(said))}{note}</p></div>"
         f'<div class="t2-scores">{_score("Base model", report["before"], "base")}'
-        f"{_score('With the expert', report['after'], 'expert')}</div>"
+        f"{_score('With the expert', report['after'], 'expert')}{_baselines(report)}</div>"
         f'<p class="t2-quiet">{_test(report)}</p>'
     )
 
@@ -201,6 +201,13 @@ def _score(name: str, measured: Mapping[str, Any], style: str) -> str:
         f'<u style="left:{low * 100:.1f}%;width:{(high - low) * 100:.1f}%"></u></span>'
         f"<small>95 % interval {low * 100:.0f} to {high * 100:.0f} %</small></div>"
     )
+
+
+def _baselines(report: Mapping[str, Any]) -> str:
+    """What else an expert has to beat, the best of it; runs from before have none."""
+    best = report.get("best_baseline")
+    measured = (report.get("baselines") or {}).get(best)
+    return _score(html.escape(_capital(best)), measured, "base") if measured else ""
 
 
 def _test(report: Mapping[str, Any]) -> str:

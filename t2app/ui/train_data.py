@@ -234,7 +234,7 @@ def _introduced(engine: Engine, draft: Draft) -> Values:
         None,
         *looked(engine, draft, described=False),
         train_draft.suggested_name(draft.source.name, taken),
-        AUTO,
+        gr.update(choices=reward_choices(), value=AUTO),
     )
 
 
@@ -295,10 +295,11 @@ def _role(draft: Draft, role: str) -> Any:
     return gr.update(choices=[NOTHING, *columns], value=value or NOTHING)
 
 
-def reward_choices() -> list[tuple[str, str]]:
-    """Rewards for a dropdown, each with what it means."""
+def reward_choices(own: str = "") -> list[tuple[str, str]]:
+    """Rewards for a dropdown, each with what it means; ``own`` is one that was typed."""
     words = [(f"{name}: {reward.summary}", name) for name, reward in REWARDS.items()]
-    return [("auto: by what the answers are", AUTO), *words]
+    typed = [(f"{own}: as typed below", own)] if own else []
+    return [("auto: by what the answers are", AUTO), *words, *typed]
 
 
 def _download(text: str | None, source: str) -> Any:

@@ -19,6 +19,8 @@ from t2app.data.names import ROLES
 from t2app.engine import Engine
 from t2app.errors import T2Error
 from t2app.svf.library import RESERVED
+from t2app.tasks import own
+from t2app.tasks.rewards import Reward
 
 # What a role may name: one column, several (choices), or none.
 Roles = Mapping[str, str | Sequence[str] | None]
@@ -51,7 +53,8 @@ class Draft:
     """Rows on their way to a training run.
 
     ``roles`` are the columns chosen by hand (None: guessed). ``table``, ``columns`` and ``report``
-    are there as far as it got; ``problem`` says in a line what stands in the way.
+    are there as far as it got; ``problem`` says in a line what stands in the way. ``sources`` holds
+    rewards that were typed, by name.
     """
 
     source: Source
@@ -63,6 +66,7 @@ class Draft:
     columns: Columns | None = None
     report: Report | None = None
     problem: str = ""
+    sources: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ready(self) -> bool:
@@ -80,7 +84,7 @@ def looked_through(engine: Engine, draft: Draft) -> Draft:
         report = data.check(
             draft.table,
             draft.columns,
-            reward=draft.reward,
+            reward=_reward(draft),
             seed=draft.seed,
             count_tokens=engine.count_tokens,
             max_tokens=engine.longest_prompt,
@@ -128,6 +132,15 @@ def remapped(engine: Engine, draft: Draft, role: str, value: str | Sequence[str]
 def serves(draft: Draft, role: str, value: str | Sequence[str] | None) -> bool:
     """Whether the role has this column already."""
     return role in ROLES and _names(_chosen(draft).get(role)) == _names(value)
+
+
+def judged_by(engine: Engine, draft: Draft, spec: str, sources: Mapping[str, str]) -> Draft:
+    """The same rows, judged by a reward that was typed, perhaps with others."""
+    return looked_through(engine, replace(draft, reward=spec, sources=sources))
+
+
+def _reward(draft: Draft) -> str | Reward:
+    return AUTO if draft.reward == AUTO else own.find(draft.reward, draft.sources)
 
 
 def rechecked(engine: Engine, draft: Draft, reward: str, seed: int) -> Draft:

@@ -13,7 +13,6 @@ from t2app.data import Columns, Report
 from t2app.data.check import Example
 from t2app.engine import Engine
 from t2app.errors import T2Error
-from t2app.tasks.rewards import REWARDS
 from t2app.training.plan import Plan
 from t2app.ui.train_draft import Draft
 
@@ -155,12 +154,12 @@ def reading(engine: Engine, draft: Draft, number: int | None) -> str:
     except T2Error as error:  # another model than the one it was checked for
         return f'<p class="t2-quiet">{html.escape(_sentence(str(error)))}</p>'
     text = engine.tokenizer.decode(ids)
-    rule = REWARDS[draft.report.reward].summary
+    rule = draft.report.rule.summary
     return (
         f"<h3>What the model reads of row {number}</h3>{_pre(text)}"
         f'<p class="t2-quiet">{len(ids):,} tokens, with the marks that the model was trained on. '
         f"{_sentence(SPLITS[_split(draft.report, number)][1])}</p>"
-        f"<h3>{'Tests' if draft.report.reward == 'code' else 'Right answer'}</h3>"
+        f"<h3>{'Tests' if draft.report.rule.uses('code') else 'Right answer'}</h3>"
         f"{_pre(example.gold)}"
         f'<p class="t2-quiet">How an answer is judged: {html.escape(rule)}.</p>'
     )

@@ -16,7 +16,7 @@ import gradio as gr
 from t2app.data.examples import EXAMPLES
 from t2app.data.names import ROLES
 from t2app.training.settings import HELP, MODULES, OBJECTIVES, Settings
-from t2app.ui import train_data, train_runs
+from t2app.ui import train_data, train_reward, train_runs
 from t2app.ui.chat import Chat
 from t2app.ui.resident import Resident
 from t2app.ui.train_form import FIELDS, LABELS
@@ -336,7 +336,8 @@ def _advanced() -> Components:
                 fields[name] = gr.Dropdown(choices=choices[name], **given)
             else:
                 fields[name] = gr.Number(**given)
-    return {"reward": reward, **fields}
+        own = train_reward.panel()
+    return {"reward": reward, **fields, **own}
 
 
 def _run_view() -> Components:
@@ -442,6 +443,22 @@ def _wire_rows(parts: Components, resident: Resident) -> None:
     judged = [draft, parts["reward"], seed]
     for choice in (parts["reward"], seed):
         choice.input(looks(train_data.rejudged), judged, **looking)
+    typed = [draft, parts["own_code"], parts["own_weights"]]
+    parts["own_try"].click(
+        resident.bind(train_reward.tried),
+        typed,
+        [parts["own_table"], parts["own_said"]],
+        show_progress_on=parts["own_said"],
+        **CHECKS,
+    )
+    used = train_reward.USED
+    parts["own_use"].click(
+        resident.bind(train_data.guarded(train_reward.used, used)),
+        typed,
+        [parts[name] for name in used],
+        show_progress_on=parts["own_said"],
+        **CHECKS,
+    )
     plan = {
         "fn": resident.bind(train_data.planned),
         "inputs": [draft, *(parts[name] for name in FIELDS)],

@@ -1,4 +1,8 @@
-"""Examples that a random model can be right about: an answer counts by its text alone."""
+"""Examples that a random model can be right about: an answer counts by its text alone.
+
+A random model hardly ever ends an answer, and what was cut off is wrong; so with these examples
+every second token is an end.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from t2app.adapt.shots import Shots
+from t2app.engine import Engine
 from t2app.tasks.base import Problem, Task
 
 
@@ -23,11 +28,12 @@ def by_text(problems: Sequence[Problem], answers: Sequence[str]) -> list[float]:
 
 
 @pytest.fixture
-def toy_shots() -> Callable[..., Shots]:
+def toy_shots(empty_engine: Engine) -> Callable[..., Shots]:
     """``toy_shots(n, score=by_text)``: ``n`` solved examples, 6 tokens an answer."""
 
     def make(n: int = 3, score: Callable = by_text) -> Shots:
         task = Task("toy", "foxes", draw, score, 6)
         return Shots(task, tuple(task.problems("train", n, 0)))
 
+    empty_engine.ends = set(range(0, len(empty_engine.tokenizer), 2))
     return make

@@ -14,6 +14,7 @@ MOST = 8
 def rows(engine, toy_shots):
     """Prompts, a mix for each, and what is said without drafts."""
     shots = toy_shots(5)
+    engine.ends = {engine.tokenizer.eos_token_id}  # so that most answers are long
     prompts = [engine.prompt_ids(shots.task.messages(p)) for p in shots.shots]
     names = ["math", "code", "reasoning", "math", "code"]
     mixes = engine.deltas(map(engine.library.get, names))
@@ -74,7 +75,7 @@ def test_agreed_counts_the_tokens_that_greedy_decoding_begins_with(engine, rows)
     prompts, mixes, said = rows
     guesses = [list(c.token_ids) for c in said]
     guesses[1][2] = (guesses[1][2] + 1) % 50
-    agreed = engine.agreed(prompts, guesses, mixes, batch_size=2)
+    agreed = engine.agreed(prompts, guesses, mixes)
     assert [count for count, _ in agreed] == [
         2 if i == 1 else len(g) for i, g in enumerate(guesses)
     ]

@@ -10,9 +10,10 @@ import torch
 from t2app.adapt import few_shot, judge, mixes
 from t2app.adapt.few_shot import Settings
 from t2app.adapt.result import Adaptation
-from t2app.engine import ROWS_IN_CACHE, Completion
+from t2app.engine import Completion
 from t2app.errors import T2Error
 from t2app.svf.compare import place
+from t2app.tasks.judging import judged
 
 SMALL = Settings(population=8, generations=3, patience=3, prior=0)
 
@@ -24,7 +25,7 @@ def alone(engine, shots, weights: dict[str, float]) -> float:
     said = [
         engine.generate([p], delta, max_new_tokens=shots.task.max_new_tokens)[0] for p in prompts
     ]
-    scores = shots.task.score(list(shots.shots), [c.text for c in said])
+    scores = judged(shots.task, shots.shots, said)
     return sum(scores) / len(scores)
 
 
@@ -33,7 +34,7 @@ def test_a_population_in_batches_scores_like_one_at_a_time(engine, toy_shots, pa
     # With all of them elite, every candidate has to answer everything.
     search = few_shot.search(engine, shots, replace(SMALL, generations=1, elite=1.0))
     [only] = list(search)
-    assert passes[0][0] == ROWS_IN_CACHE  # of the 8 * 3 rows
+    assert max(rows for rows, *_ in passes) > 8, "not one at a time"
     expected = [alone(engine, shots, candidate) for candidate in only.population]
     assert list(only.fitnesses) == pytest.approx(expected)
     assert len(set(expected)) > 1
@@ -276,18 +277,18 @@ def test_where_memory_runs_out_fewer_rows_go_at_once(
     settings = replace(SMALL, generations=1, fitness=fitness, elite=1.0)
     shots = toy_shots(3)
     [whole] = few_shot.search(engine, shots, settings)
-    real, seen = engine._logits, []
+    seen = []
 
-    def small(ids, *given, **more):
-        seen.append(len(ids))
-        if len(ids) > 5:
+    def small(block, args):
+        seen.append(len(args[0]))
+        if len(args[0]) > 5:
             raise error
-        return real(ids, *given, **more)
 
-    monkeypatch.setattr(engine, "_logits", small)
+    handle = engine.model.get_decoder().layers[0].register_forward_pre_hook(small)
     [halved] = few_shot.search(engine, shots, replace(settings, batch=16))
     assert halved.fitnesses == pytest.approx(whole.fitnesses, abs=1e-5)
-    assert seen[:3] == [16, 8, 4]
+    handle.remove()
+    assert [rows for rows in seen if rows > 1][:3] == [16, 8, 4]
 
 
 def test_other_errors_are_not_taken_for_lack_of_memory(engine, toy_shots, monkeypatch):
@@ -297,15 +298,6 @@ def test_other_errors_are_not_taken_for_lack_of_memory(engine, toy_shots, monkey
     monkeypatch.setattr(engine, "_logits", fail)
     with pytest.raises(RuntimeError, match="a defect"):
         next(few_shot.search(engine, toy_shots(3), SMALL))
-
-
-def test_likelihood_scores_no_more_tokens_at_once_than_there_is_room_for(
-    engine, toy_shots, monkeypatch, passes
-):
-    monkeypatch.setattr(engine, "rows_to_score", lambda tokens: 5)
-    settings = replace(SMALL, generations=1, fitness="likelihood")
-    list(few_shot.search(engine, toy_shots(3), settings))
-    assert {shape[0] for shape in passes} == {5, 4}  # 24 rows
 
 
 def test_a_mix_that_was_passed_over_is_told(engine, toy_shots, monkeypatch):
@@ -325,14 +317,14 @@ def test_a_better_mix_wins_where_the_first_pass_counts_for_little(engine, toy_sh
 
 
 def test_what_was_scored_is_not_scored_again(engine, toy_shots, passes):
-    settings = replace(SMALL, population=4, elite=0.5, generations=2)
-    search = few_shot.search(engine, toy_shots(2), settings, ["math"])
+    settings = replace(SMALL, population=4, elite=0.5, generations=2, tolerance=0, seed=2)
+    search = few_shot.search(engine, toy_shots(5), settings, ["math"])
     next(search)
     seen = len(passes)
     second = next(search)
     new = passes[seen][0]
     distinct = {tuple(row.items()) for row in second.population}
-    assert new <= 2 * (len(distinct) - 1)  # the best so far takes part again, for nothing
+    assert new <= 5 * (len(distinct) - 1)  # the best so far takes part again, for nothing
 
 
 def test_closing_the_search_stops_it(engine, toy_shots, passes):

@@ -15,6 +15,7 @@ from t2app.data.check import MIN_ROWS, Report, check, safe_cell, split
 from t2app.data.columns import guess
 from t2app.data.table import Table, read_table, table_from_cells
 from t2app.errors import T2Error
+from t2app.tasks import own
 from t2app.tasks.rewards import REWARDS
 
 
@@ -134,10 +135,101 @@ def test_context_and_system() -> None:
     assert report.splits["test"][0].question.endswith("\nto 1")
 
 
+def labelled(*labels: str, each: int = 12) -> Table:
+    """Rows of a question and a label, ``each`` of every label."""
+    rows = [(f"Message {n} about {label}", label) for label in labels for n in range(each)]
+    return table(*rows)
+
+
+def test_labels_that_differ_in_case_or_blanks_are_merged_and_said() -> None:
+    report = check(labelled("Spam", "ham", "spam", "SPAM.", each=6))
+    golds = {(e.gold, e.answer) for rows in report.splits.values() for e in rows}
+    assert golds == {("SPAM.", "SPAM."), ("ham", "ham")}
+    assert "The answers are 2 different texts that repeat (most often 'SPAM.')" in report.why
+    assert report.why.count("are read as one: 'Spam', 'spam' as 'SPAM.'.") == 1
+
+
+def test_patterns_and_own_functions_keep_the_spelling() -> None:
+    rows = labelled("^A$", "^a$", each=20)
+    golds = {e.gold for part in check(rows, reward="regex").splits.values() for e in part}
+    assert golds == {"^A$", "^a$"}
+
+
+@pytest.mark.parametrize("reward", ["auto", "exact", "overlap", "contains"])
+def test_one_label_only_is_refused(reward: str) -> None:
+    report = check(labelled("spam", each=40), reward=reward)
+    assert report.problem == (
+        "f.csv: every row has the same answer, 'spam': there is nothing to tell apart; add rows "
+        "with other answers"
+    )
+    report = check(
+        table(*((f"q{n}", "7.0" if n % 2 else "7") for n in range(30))), reward="numeric"
+    )
+    assert "every row has the same answer" in str(report.problem)
+
+
+def test_two_hundred_labels_are_free_answers_and_said_to_be() -> None:
+    report = check(labelled(*(f"intent {n}" for n in range(200)), each=5))
+    assert report.problem is None
+    assert "200 different labels, more than the 100 of a closed set" in report.why
+    assert report.reward == "exact"
+
+
+def test_every_side_has_rows_of_a_rare_label() -> None:
+    rows = [(f"Payment {n}", "fraud" if n % 12 == 0 else "fine") for n in range(120)]
+    for seed in range(4):
+        for side in check(table(*rows), seed=seed).splits.values():
+            assert {e.gold for e in side} == {"fine", "fraud"}
+    assert "Always answering 'fine' gets 92%: that is the bar to beat." in check(table(*rows)).why
+
+
+def test_a_chosen_reward_that_will_not_do_is_said() -> None:
+    long = [(f"q{n}", f"{n} is what it is because of all that {n} and the others did to it, once")
+            for n in range(20)]  # fmt: skip
+    report = check(table(*long), reward="exact")
+    assert report.problem is None
+    assert "It will not do: the answers have about 17 words and differ" in report.why
+    assert report.trial is not None
+    assert report.trial.own == 1
+
+
+def test_a_reward_of_the_users_own() -> None:
+    rows = table(*sums(20))
+    rule = own.find("my.py", {"my.py": "def reward(a, row): return a == row['answer']"})
+    report = check(rows, reward=rule)
+    assert (report.reward, report.objective, report.problem) == ("my.py", "rl", None)
+    assert report.rule is rule
+    broken = own.find("my.py", {"my.py": "def reward(a, row): return min(1, float(a))"})
+    assert str(check(rows, reward=broken).problem).startswith(
+        "my.py, row 1, answer '': the function fails: ValueError"
+    )
+
+
+def test_rows_are_numbered_in_messages_about_a_reward() -> None:
+    rows = [(f"Write f, number {n}", f"f(1) -> {n}", f"def f(x):\n    return {min(n, 10)}")
+            for n in range(12)]  # fmt: skip
+    report = check(table(*rows, columns=("prompt", "tests", "code")))
+    assert "1 of 12 given programs fail their own tests (first: row 12)." in report.why
+
+
+def test_check_of_human_eval() -> None:
+    rows = [
+        (
+            f'def add(x):\n    """Add {n}."""\n',
+            f"def check(candidate):\n    assert candidate(2) == {n + 2}\n\ncheck(add)",
+        )
+        for n in range(12)
+    ]
+    report = check(table(*rows, ("q", "def check(c):\n    assert c(print)\ncheck(add)"),
+                         columns=("prompt", "tests")))  # fmt: skip
+    assert (report.reward, report.used) == ("code", 12)
+    assert reasons(report)[13].startswith("unreadable tests: the tests of add cannot be run")
+
+
 def test_a_chosen_reward() -> None:
     report = check(table(*sums(12)), reward="contains")
     assert (report.reward, report.objective) == ("contains", "rl")
-    assert report.why == "As you chose: the gold answer occurs in the answer."
+    assert report.why.startswith("As you chose: the gold answer occurs in the answer.")
     assert check(table(*sums(12)), reward="overlap").objective == "sft"
     code = check(table(*((f"q{i}", "f(1) -> 1", "4") for i in range(12)),
                        columns=("question", "tests", "answer")), reward="exact")  # fmt: skip

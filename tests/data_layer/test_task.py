@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import replace
 
@@ -10,10 +11,10 @@ import pytest
 from t2app.data import build, check, read_table, table_from_cells
 from t2app.data.columns import Columns
 from t2app.data.examples import EXAMPLES, FOLDER
-from t2app.data.task import MOST_TOKENS
+from t2app.data.task import MOST_TOKENS, RowsTask
 from t2app.errors import T2Error
 from t2app.evaluation import grid
-from t2app.tasks import TASKS, Problem, asserts
+from t2app.tasks import TASKS, Problem, asserts, own
 
 ROWS = [(f"What is {n} plus 1?", str(n + 1)) for n in range(40)]
 TABLE = table_from_cells(["question", "answer"], ROWS, "sums.csv")
@@ -41,7 +42,12 @@ def test_the_task_scores_by_the_reward() -> None:
     [problem] = task.problems("test", 1)
     assert task.score([problem, problem], [f"It is {problem.gold}.", "no"]) == [1, 0]
     assert problem == Problem(
-        "sums.csv", problem.question, problem.gold, problem.gold, problem.gold
+        "sums.csv",
+        problem.question,
+        problem.gold,
+        problem.gold,
+        problem.gold,
+        number=int(problem.gold),
     )
 
 
@@ -62,6 +68,38 @@ def test_what_an_expert_keeps_of_its_data() -> None:
     }
     assert task.description == "questions answered by a number: plus"
     assert build(check(TABLE), description="sums").description == "sums"
+
+
+OWN = """
+def reward(answer, row):
+    return 1.0 if answer == row["hint"] + "!" else 0.0
+"""
+
+
+def test_a_reward_of_the_users_own_reads_the_row() -> None:
+    rows = [(q, a, f"hint {a}") for q, a in ROWS]
+    table = table_from_cells(["question", "answer", "hint"], rows, "hints.csv")
+    rule = own.find("numeric=0.5,mine.py=0.5", {"mine.py": OWN})
+    task = build(check(table, reward=rule))
+    [problem] = task.problems("test", 1)
+    assert dict(problem.row) == {
+        "question": problem.question, "answer": problem.gold, "hint": f"hint {problem.gold}"
+    }  # fmt: skip
+    assert task.reward == "numeric=0.5,mine.py=0.5"
+    assert task.score([problem], [f"hint {problem.gold}!"]) == [1]
+    kept = RowsTask.from_dict(json.loads(json.dumps(task.to_dict())))
+    assert kept.rows == task.rows
+    assert kept.sources == {"mine.py": OWN}
+    assert task.dataset.reading["rewards"] == {"mine.py": OWN}, "an expert's header has it"
+    assert kept.score([problem] * 2, [problem.gold, "no"]) == [0.5, 0]
+    assert build(check(table)).problems("test", 1)[0].row == (), "cells only where they are read"
+
+
+def test_other_right_answers_are_kept() -> None:
+    task = build(check(TABLE))
+    also = replace(task.rows["train"][0], also=("a", "b"))
+    changed = replace(task, rows={**task.rows, "train": (also,)})
+    assert RowsTask.from_dict(json.loads(json.dumps(changed.to_dict()))).rows["train"] == (also,)
 
 
 def test_the_file_may_be_renamed() -> None:

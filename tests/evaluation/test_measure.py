@@ -13,6 +13,7 @@ from t2app.evaluation.measure import Accuracy
 from t2app.evaluation.stats import wilson
 from t2app.tasks import TASKS
 from t2app.tasks.base import Problem, Task
+from t2app.tasks.judging import Answer
 
 
 def draw(r: random.Random) -> Problem:
@@ -47,10 +48,16 @@ def test_answers_are_greedy_and_in_order(engine):
     found = measure.answers(engine, TASK, problems, delta)
     for problem, answer in zip(problems, found, strict=True):
         prompt = engine.prompt_ids([{"role": "user", "content": problem.question}])
-        assert answer == engine.generate([prompt], delta, max_new_tokens=6)[0].text
-    assert measure.accuracy(engine, TASK, problems, delta).scores == tuple(
-        score_by_text(problems, found)
-    )
+        said = engine.generate([prompt], delta, max_new_tokens=6)[0]
+        assert answer == (said.text, said.finished)
+
+
+def test_answers_that_were_cut_off_are_wrong(engine, monkeypatch):
+    problems = TASK.problems("test", 4, 0)
+    said = [Answer("a"), Answer("b"), Answer("a", False), Answer("b", False)]
+    monkeypatch.setattr(measure, "answers", lambda *given: said)
+    whole = score_by_text(problems[:2], ["a", "b"])
+    assert measure.accuracy(engine, TASK, problems, None).scores == (*whole, 0, 0)
 
 
 def test_the_system_prompt_of_a_task_is_used(engine):

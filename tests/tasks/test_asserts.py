@@ -22,6 +22,11 @@ from t2app.tasks.asserts import read, same
         ("assert f(2) is None", [((2,), None)]),
         ("f('a;b', \"->\") -> {'x': (1, None)}", [(("a;b", "->"), {"x": (1, None)})]),
         ("f() -> ''", [((), "")]),
+        ("f(1) -> {1, 2}", [((1,), {1, 2})]),
+        ("assert f({1}) == set()", [(({1},), set())]),
+        ("f(1) -> {(1, 2): 3}", [((1,), {(1, 2): 3})]),
+        ("f(1) -> b'x'", [((1,), b"x")]),
+        ("f(1j) -> -1", [((1j,), -1)]),
     ],
 )
 def test_forms(cell: str, cases: list[tuple]) -> None:
@@ -39,12 +44,13 @@ def test_forms(cell: str, cases: list[tuple]) -> None:
         ("it doubles", "is not a test"),
         ("f(x) -> 2", "is not a test"),
         ("f(x=1) -> 2", "is not a test"),
-        ("assert f(1) > 2", "is not a test"),
-        ("assert math.sqrt(4) == 2", "is not a test"),
         ("import os", "is not a test"),
-        ("f(1) -> {1, 2}", "is not a test"),
-        ("f(1) -> {(1, 2): 3}", "is not a test"),
-        ("f(1) -> b'x'", "is not a test"),
+        ("f(1) -> object", "is not a test"),
+        ("assert math.sqrt(4) == 2", "call no function that the program would have to define"),
+        ("def g(): pass\nassert g() is None", "call no function"),
+        ("root = Node(1)\nassert f(root) == 1", r"objects that only the program defines \(Node\)"),
+        ("t = make(1)\nt.left = make(2)\nassert f(t) == 1", "build objects"),
+        ("assert f(1) > 2" + " " * 100_000, "more than 100,000 characters"),
         ("f(1) -> " + "[" * 500, "is not a test"),
         ("f(1) -> " + "1" * 5000, "is not a test"),
         ("f(1) -> '" + "x" * 20_000 + "'", "more than 10,000 characters"),
@@ -55,6 +61,29 @@ def test_forms(cell: str, cases: list[tuple]) -> None:
 def test_what_is_no_test(cell: str, message: str) -> None:
     with pytest.raises(T2Error, match=message):
         read(cell)
+
+
+@pytest.mark.parametrize(
+    ("cell", "functions"),
+    [
+        ("assert f(1) > 2", ("f",)),
+        ("assert math.isclose(f(1), 0.5, rel_tol=1e-3)", ("f",)),
+        ("assert set(f([1])) == set([1])", ("f",)),
+        ('["assert abs(f(1) - 2) < 1e-6"]', ("f",)),
+        ("assert f(1, key=2) == 3", ("f",)),
+        ("x = 2\n\nassert f(x) == 4", ("f",)),
+        ("assert f(1) == 1\nassert g(1) == 1", ("f", "g")),
+        ("def check(candidate):\n    assert candidate(2) == 4\n\ncheck(f)", ("f",)),
+        ("def check(c):\n    assert c(helper(2)) == 4\ncheck(Entry)", ("Entry", "helper")),
+        ("for i in range(3):\n    assert f(i) == [j for j in range(i)]", ("f",)),
+    ],
+)
+def test_scripts(cell: str, functions: tuple[str, ...]) -> None:
+    tests = read(cell)
+    assert tests.functions == functions
+    assert tests.function == functions[0]
+    assert "assert" in tests.script
+    assert not tests.cases
 
 
 @pytest.mark.parametrize(
@@ -71,6 +100,9 @@ def test_what_is_no_test(cell: str, message: str) -> None:
         ({"a": 1}, {"b": 1}, False),
         (None, False, False),
         (10**400, 1.0, False),
+        (frozenset({1}), {1}, True),
+        ({1, 2}, [1, 2], False),
+        (b"x", "x", False),
     ],
 )
 def test_equality(got: object, want: object, equal: bool) -> None:

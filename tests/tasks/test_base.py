@@ -12,6 +12,7 @@ import pytest
 
 from t2app.tasks import BUILT_IN, KIND_OF, SISTERS, TASKS
 from t2app.tasks.base import a_or_an, split_of
+from t2app.tasks.rewards import REWARDS
 
 ROOT = Path(__file__).resolve().parents[2]
 SPLITS = ("train", "validation", "test")
@@ -97,6 +98,15 @@ def test_problems_are_well_formed(name):
         assert problem.fast
         assert problem.steps
         assert "<|" not in problem.question + problem.fast + problem.steps
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_is_scored_by_the_reward_that_it_names(name):
+    task = TASKS[name]
+    assert task.score is REWARDS[task.reward].score
+    problems = task.problems("validation", 30, 5)
+    assert task.score(problems, [p.steps for p in problems]) == [1.0] * 30
+    assert task.score(problems, [""] * 30) == [0.0] * 30
 
 
 def test_every_task_has_a_kind():

@@ -56,12 +56,12 @@ def test_half_of_the_lists_are_the_plain_one():
 def test_gold_labels_are_right():
     r = random.Random(1)
     problems = [DISPATCH.draw(r) for _ in range(300)]
-    assert dispatch.score(problems, [p.fast for p in problems]) == [1.0] * 300
-    assert dispatch.score(problems, [p.gold.upper() + "\n" for p in problems]) == [1.0] * 300
-    assert dispatch.score(problems, [f"It is {p.gold}" for p in problems]) == [0.0] * 300
+    assert DISPATCH.score(problems, [p.fast for p in problems]) == [1.0] * 300
+    assert DISPATCH.score(problems, [p.gold.upper() + "\n" for p in problems]) == [1.0] * 300
+    assert DISPATCH.score(problems, [f"It is {p.gold}" for p in problems]) == [0.0] * 300
     wrong = [next(x for x in LABELS if x != p.gold) for p in problems]
-    assert dispatch.score(problems, wrong) == [0.0] * 300
-    assert dispatch.score(problems, [""] * 300) == [0.0] * 300
+    assert DISPATCH.score(problems, wrong) == [0.0] * 300
+    assert DISPATCH.score(problems, [""] * 300) == [0.0] * 300
 
 
 @pytest.mark.parametrize(

@@ -15,21 +15,21 @@ def drawn(n: int, seed: int = 0) -> list:
 
 def test_both_replies_fit():
     problems = drawn(600)
-    assert other.score(problems, [p.fast for p in problems]) == [1.0] * 600
-    assert other.score(problems, [p.steps for p in problems]) == [1.0] * 600
-    assert other.score(problems, [f"  {p.fast}\n" for p in problems]) == [1.0] * 600
+    assert TASKS["other"].score(problems, [p.fast for p in problems]) == [1.0] * 600
+    assert TASKS["other"].score(problems, [p.steps for p in problems]) == [1.0] * 600
+    assert TASKS["other"].score(problems, [f"  {p.fast}\n" for p in problems]) == [1.0] * 600
 
 
 def test_other_replies_do_not():
     problems = drawn(100)
-    assert other.score(problems, [""] * 100) == [0.0] * 100
-    assert other.score(problems, ["The answer is B."] * 100) == [0.0] * 100
-    beyond = [p for p in problems if p.gold == "beyond"]
-    small_talk = [p for p in problems if p.gold != "beyond"]
+    assert TASKS["other"].score(problems, [""] * 100) == [0.0] * 100
+    assert TASKS["other"].score(problems, ["The answer is B."] * 100) == [0.0] * 100
+    beyond = [p for p in problems if p.gold == other.BEYOND]
+    small_talk = [p for p in problems if p.gold != other.BEYOND]
     assert beyond
     assert small_talk
-    assert not any(other.score(beyond, [small_talk[0].fast] * len(beyond)))
-    assert not any(other.score(small_talk, [other.BEYOND] * len(small_talk)))
+    assert not any(TASKS["other"].score(beyond, [small_talk[0].fast] * len(beyond)))
+    assert not any(TASKS["other"].score(small_talk, [other.BEYOND] * len(small_talk)))
 
 
 def test_what_is_beyond_it_says_what_it_can_do_and_how_to_get_more():
@@ -38,7 +38,7 @@ def test_what_is_beyond_it_says_what_it_can_do_and_how_to_get_more():
 
 
 def test_two_in_five_are_out_of_reach():
-    share = sum(p.gold == "beyond" for p in drawn(2000)) / 2000
+    share = sum(p.gold == other.BEYOND for p in drawn(2000)) / 2000
     assert 0.35 < share < 0.45
 
 

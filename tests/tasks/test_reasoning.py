@@ -22,17 +22,17 @@ def drawn(name: str, n: int, seed: int = 0) -> list[Problem]:
 @pytest.mark.parametrize("name", NAMES)
 def test_both_styles_are_right(name):
     problems = drawn(name, 600)
-    assert reasoning.score(problems, [p.fast for p in problems]) == [1.0] * 600
-    assert reasoning.score(problems, [p.steps for p in problems]) == [1.0] * 600
+    assert TASKS[name].score(problems, [p.fast for p in problems]) == [1.0] * 600
+    assert TASKS[name].score(problems, [p.steps for p in problems]) == [1.0] * 600
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_wrong_letters_score_nothing(name):
     problems = drawn(name, 200)
     others = [next(x for x in "ABCDE" if x != p.gold) for p in problems]
-    assert reasoning.score(problems, [f"The answer is {x}." for x in others]) == [0.0] * 200
-    assert reasoning.score(problems, [""] * 200) == [0.0] * 200
-    assert reasoning.score(problems, ["No idea."] * 200) == [0.0] * 200
+    assert TASKS[name].score(problems, [f"The answer is {x}." for x in others]) == [0.0] * 200
+    assert TASKS[name].score(problems, [""] * 200) == [0.0] * 200
+    assert TASKS[name].score(problems, ["No idea."] * 200) == [0.0] * 200
 
 
 def stems() -> dict[str, dict[str, set[str]]]:
@@ -114,29 +114,3 @@ def test_every_template_can_be_filled():
                 assert text[0].isupper() or not text[0].isalpha()
                 assert "{" not in text
     assert set(DESCRIBE) | set(ASK_OF) <= set(ANIMAL_RELATIONS) <= set(RELATIONS)
-
-
-@pytest.mark.parametrize(
-    ("text", "letter"),
-    [
-        ("The answer is B.", "B"),
-        ("The answer is (C)", "C"),
-        ("the answer is d", "D"),
-        ("answer: A", "A"),
-        ("The answer is b) a dog", "B"),
-        ("I first said the answer is A, but the answer is B.", "B"),
-        ("B", "B"),
-        ("B) a mammal", "B"),
-        ("It is (D).", "D"),
-        ("The answer is a bird.", None),
-        ("The answer is a bird, so C", "C"),
-        ("A bird is not a fish. B", "B"),
-        ("A's and B's", None),
-        ("The answer is F.", None),
-        ("Because", None),
-        ("", None),
-        ("mammal", None),
-    ],
-)
-def test_final_letter(text, letter):
-    assert reasoning.final_letter(text) == letter

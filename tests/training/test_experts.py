@@ -12,7 +12,7 @@ from t2app.errors import T2Error
 from t2app.svf import expert as expert_file
 from t2app.svf.expert import Expert
 from t2app.tasks.base import Task
-from t2app.training import experts, loop, plan, reinforce
+from t2app.training import experts, loop, plan, reinforce, rollouts
 from t2app.training.outcome import HeldOut
 from t2app.training.runs import Run
 from tests.training.toy import SMALL, TASK, TEST
@@ -141,9 +141,9 @@ def test_the_same_seed_and_settings_give_the_same_expert(learner, new_run, finis
     [(1.0, True, "rl"), (0.0, True, "sft+rl"), (0.0, False, "rl")],
 )
 def test_how_often_the_base_is_right_decides(learner, monkeypatch, right, answers, objective):
-    task = replace(TASK, score=lambda problems, _: [right] * len(problems))
+    monkeypatch.setattr(rollouts, "judged", lambda task, problems, _: [right] * len(problems))
     monkeypatch.setattr(plan.next_token, "has_answers", lambda _: answers)
-    found = plan.make(learner, task, replace(SMALL, objective="auto"))
+    found = plan.make(learner, TASK, replace(SMALL, objective="auto"))
     assert found.settings == replace(SMALL, objective=objective)
     assert f"{right:.0%} of 64 sampled answers right" in found.why
 

@@ -25,7 +25,8 @@ FEW = replace(SMALL, steps=4, validate_every=2)
 @pytest.fixture
 def report() -> data.Report:
     """Checked rows, two of them rejected."""
-    rows = [[f"fox {n}", "ab"] for n in range(24)] + [["late", ""], ["fox 1", "ab"]]
+    rows = [[f"fox {n}", "ab" if n % 2 else "ba"] for n in range(24)]
+    rows += [["late", ""], ["fox 1", "ab"]]
     return data.check(data.table_from_cells(["question", "answer"], rows, "foxes.csv"))
 
 

@@ -11,9 +11,10 @@ import torch
 from t2app.errors import T2Error
 from t2app.evaluation import measure
 from t2app.svd.modules import kind_of
+from t2app.tasks import Task
 from t2app.training import loop
 from t2app.training.rollouts import sample
-from tests.training.toy import SMALL, TASK, ended
+from tests.training.toy import SMALL, TASK
 
 
 @pytest.fixture
@@ -160,19 +161,19 @@ def test_training_leaves_the_model_as_it_was(learner, new_run, train):
     assert all(p.grad is None for p in learner.model.parameters())
 
 
-def test_problems_come_from_their_splits(learner, new_run):
-    drawn = []
+def test_problems_come_from_their_splits(learner, new_run, monkeypatch):
+    drawn = {"train": [], "validation": []}
+    problems = Task.problems
 
-    def score(problems, answers):
-        drawn.append({p.question for p in problems})
-        return ended(problems, answers)
+    def noted(task, split, *rest):
+        found = problems(task, split, *rest)
+        drawn[split].append({p.question for p in found})
+        return found
 
-    run = new_run()
-    list(loop.train(learner, replace(TASK, score=score), SMALL, run))
-    # The base is validated, steps 1 to 3 train, then comes the validation, and so on.
-    validation = [questions for i, questions in enumerate(drawn) if i % 4 == 0]
-    training = [questions for i, questions in enumerate(drawn) if i % 4 != 0]
-    assert len(training) == 9
+    monkeypatch.setattr(Task, "problems", noted)
+    list(loop.train(learner, TASK, SMALL, new_run()))
+    validation, training = drawn["validation"], drawn["train"]
+    assert (len(validation), len(training)) == (4, 9)
     assert all(questions == validation[0] for questions in validation)
     assert not validation[0] & set.union(*training)
     assert len(set.union(*training)) > 30, "every step should draw new problems"

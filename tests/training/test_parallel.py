@@ -89,7 +89,7 @@ def test_the_command_under_accelerate(tmp_path, checkpoint):
     rows = tmp_path / "rows.csv"
     with rows.open("w", newline="") as file:
         csv.writer(file).writerow(("question", "answer"))
-        csv.writer(file).writerows((f"fox {n}", "ab") for n in range(20))
+        csv.writer(file).writerows((f"fox {n}", "ab" if n % 2 else "ba") for n in range(20))
     train = (
         f"-m t2app train {rows} --name fox --model {checkpoint} --objective sft --steps 3 "
         "--prompts 5 --validate-every 1 --json"

@@ -10,6 +10,7 @@ import torch
 
 from t2app.data import build, check, table_from_cells
 from t2app.errors import T2Error
+from t2app.tasks import own
 from t2app.training import runs
 from t2app.training.runs import Run, Status
 from tests.training.toy import SMALL, TASK
@@ -39,7 +40,7 @@ def test_what_it_was_made_of_is_read_back(run):
 def test_rows_are_kept_as_they_were(new_run):
     rows = [[f"What is {n} plus 1?", str(n + 1), "yes", "no"] for n in range(12)]
     table = table_from_cells(
-        ["question", "answer", "A", "B"], [[*r[:1], "A", *r[2:]] for r in rows]
+        ["question", "answer", "A", "B"], [[r[0], "AB"[n % 2], *r[2:]] for n, r in enumerate(rows)]
     )
     task = build(check(table), description="sums")
     found = new_run("sums", task=task).task()
@@ -48,7 +49,18 @@ def test_rows_are_kept_as_they_were(new_run):
         assert found.problems(split, 2, 5) == task.problems(split, 2, 5)
     assert (found.reward, found.description, found.dataset) == ("choice", "sums", task.dataset)
     problem = found.problems("test")[0]
-    assert found.score([problem], ["yes"]) == [1.0]
+    assert found.score([problem], [{"A": "yes", "B": "no"}[problem.gold]]) == [1.0]
+
+
+def test_the_program_of_a_reward_is_kept_with_the_run(new_run):
+    source = "def reward(answer, row):\n    return float(answer == row['hint'])\n"
+    rows = [[f"What is {n}?", str(n), f"hint {n}"] for n in range(12)]
+    rule = own.find("numeric=0.5,mine.py=0.5", {"mine.py": source})
+    task = build(check(table_from_cells(["question", "answer", "hint"], rows), reward=rule))
+    found = new_run("own", task=task).task()
+    assert (found.reward, found.sources) == ("numeric=0.5,mine.py=0.5", {"mine.py": source})
+    problem = found.problems("test")[0]
+    assert found.score([problem] * 2, [problem.gold, f"hint {problem.gold}"]) == [0.5, 1.0]
 
 
 def test_runs_are_listed_newest_first_and_found_by_id(new_run):

@@ -44,7 +44,7 @@ def sums(tmp_path: Path) -> str:
 def test_a_file_fills_the_whole_form(engine: Engine, sums: str) -> None:
     shown = opened(train_data.opened(engine, sums, 0))
     assert shown["draft"].ready
-    assert (shown["name"], shown["reward"]) == ("sums", "auto")
+    assert (shown["name"], shown["reward"]["value"]) == ("sums", "auto")
     assert shown["description"]
     assert shown["train"]["interactive"]
     assert shown["question"]["value"] == "question"

@@ -66,7 +66,7 @@ def test_a_column_that_is_taken_trades_places(engine: Engine, write) -> None:
 
 
 def test_a_column_of_options_can_be_taken_away(engine: Engine, write) -> None:
-    rows = "".join(f"q{n},one {n},two {n},A\n" for n in range(20))
+    rows = "".join(f"q{n},one {n},two {n},{'AB'[n % 2]}\n" for n in range(20))
     draft = train_draft.from_file(engine, write("question,A,B,answer\n" + rows))
     assert draft.columns.choices == ("A", "B")
     draft = train_draft.remapped(engine, draft, "choices", [])

@@ -59,7 +59,7 @@ def jobs(queues: Queues, learner: Engine) -> Jobs:
 
 @pytest.fixture
 def draft(learner: Engine) -> Draft:
-    rows = [[f"<i>fox</i> {n}", "ab"] for n in range(24)] + [["late", ""]]
+    rows = [[f"<i>fox</i> {n}", "ab" if n % 2 else "ba"] for n in range(24)] + [["late", ""]]
     return train_draft.from_cells(learner, ["question", "answer"], rows)
 
 
