@@ -167,11 +167,11 @@ def _strictly(lines: Sequence[str], delimiter: str) -> str:
 def _quotes_are_text(text: str, delimiter: str) -> bool:
     """Whether quotation marks are a part of the text, as tab-separated files often have them.
 
-    So they are where every line by itself has the cells of a row, where more cells begin with a
-    mark that does not close than with one that does, and where marks would join lines to one row
-    or, in a file with tabs, stand beside text.
+    So they are where a strict reader stumbles over them, every line by itself has the cells of a
+    row, and more cells begin with a mark that does not close than with one that does; and where
+    marks would join lines to one row or, in a file with tabs, stand beside text.
     """
-    if '"' not in text:
+    if '"' not in text or _strictly(text.splitlines(keepends=True), delimiter) == "":
         return False
     lines = [line for line in text.splitlines() if line.strip()]
     rows = [line.split(delimiter) for line in lines]

@@ -178,8 +178,10 @@ class _Reading:
 def _older(data: bytes, name: str) -> str:
     """The encoding in which the text reads like words, if only one does or enough words tell."""
     sample = _sample(data)
-    readings = _readings(sample, CANDIDATES) or _readings(sample, RARE)
-    if not readings:
+    readings = _readings(sample, CANDIDATES)
+    rare = not readings
+    readings = readings or _readings(sample, RARE)
+    if not readings or (rare and len(readings[0].words) < ENOUGH):
         line = data.count(b"\n", 0, data.index(_first_high(data))) + 1
         raise Unclear(
             "encoding",

@@ -92,6 +92,8 @@ def _odd_sign(before: str, sign: str, after: str) -> bool:
         return True
     if last and not last.isascii() and not last.isalpha() and last not in "“”‘’«»„–—…\xa0":
         return True
+    if sign in "×÷±¤" and following.isalpha():
+        return True
     if sign in "¿¡":
         return last.isalnum() or not following.isalpha()
     if last.isalpha() and following.isalpha():
@@ -159,6 +161,8 @@ def _odd_latin(word: str) -> bool:
 
 def _odd_cyrillic(word: str) -> bool:
     lower = word.lower()
+    if len(word) == 1 and lower not in "авикосуяжбієй":
+        return True
     if len(word) >= 4 and not _VOWELS & {*lower}:
         return True
     if lower[0] in "ьъ" or (lower[0] == "ы" and len(word) > 1):
@@ -168,6 +172,8 @@ def _odd_cyrillic(word: str) -> bool:
 
 def _odd_greek(word: str) -> bool:
     lower = word.lower()
+    if len(word) == 1 and lower not in "οηήωα":
+        return True
     if len(word) >= 4 and not _VOWELS & {*lower}:
         return True
     return not {*lower} <= _GREEK or "ς" in word[:-1]

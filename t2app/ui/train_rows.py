@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from t2app.data import Columns, Report
-from t2app.data.check import Example
+from t2app.data.asked import Example
 from t2app.engine import Engine
 from t2app.errors import T2Error
 from t2app.training.plan import Plan
