@@ -66,12 +66,12 @@ def decode(
         else DynamicCache(config=model.config)
     )
     with torch.no_grad():
-        logits = model(input_ids=ids, past_key_values=cache, logits_to_keep=1).logits
+        logits = model(input_ids=ids, cache=cache, logits_to_keep=1).logits
         began = time.perf_counter()
         for step in range(PROMPT, length):
             ids = logits[:, -1:].argmax(-1)
             at = torch.full((batch, 1), step)
-            logits = forward(input_ids=ids, past_key_values=cache, position_ids=at).logits
+            logits = forward(input_ids=ids, cache=cache, position_ids=at).logits
     return (time.perf_counter() - began) / STEPS, logits
 
 

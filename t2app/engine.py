@@ -12,6 +12,7 @@ import copy
 import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ from transformers import Cache, DynamicCache
 from t2app import config, models
 from t2app.errors import T2Error
 from t2app.models import BaseModel, Report, memory
+from t2app.scoring import BASE, Head, Reference, Scorer, TokenScores
 from t2app.svd.factor import Factor
 from t2app.svf.expert import Expert
 from t2app.svf.hooks import SVF, Effect
@@ -37,11 +39,11 @@ Prompt = list[int]
 # The fewest tokens worth answering with; a prompt that leaves less room is refused.
 ROOM_FOR_ANSWER = 16
 PREFIXES_KEPT = 8
-# Logits of the tokens that are scored at once: 2**26 are 256 MB in fp32, and a gradient needs them
-# about three times.
-MOST_LOGITS = 2**26
-# Whole texts in one pass on a processor: with more, what passes between layers leaves its caches.
-ROWS_IN_CACHE = 16
+# Tokens that are scored in one pass, on a CPU and on a GPU. An answer in the chat waits for one
+# pass of a training run at most, and on a CPU more tokens gain nothing.
+TOKENS_AT_ONCE = (2048, 16384)
+# Stands for the token of a row whose logits are not finite.
+NOT_FINITE = -1
 # The share of the free memory that speed may cost.
 MAY_TAKE = 0.7
 
@@ -78,6 +80,7 @@ class Engine:
         self.tokenizer = base.tokenizer
         self.svf = SVF(base.model, factors, storage=storage, room=self._room())
         self.execution = Execution(self.svf, execution, self._room)
+        self.scorer = Scorer(Head.on(base.model), self.svf.using, base.tokenizer.pad_token_id)
         self.turns = Turns()
         # Singular values (r,) by module name: small, and all that is looked at after the start.
         self.sigma = {name: factor.sigma.cpu() for name, factor in factors.items()}
@@ -203,7 +206,7 @@ class Engine:
         ``tally`` collects the sum of each row's log-probabilities, at temperature 1. Closing the
         generator stops at once.
         """
-        rows = torch.arange(len(prompts), device=self.base.device)
+        rows = list(range(len(prompts)))
         ids, mask = self._left_pad(prompts)
         limits = _for_each(max_new_tokens, len(prompts))
         steps = max(0, min(max(limits), self.base.context - mask.shape[1]))
@@ -213,23 +216,28 @@ class Engine:
         for step in range(steps):
             logits = self._forward(ids, mask, cache, effect)
             tokens = _pick(logits, temperature, draws[:, step])
+            said = tokens.tolist()
+            if NOT_FINITE in said:
+                raise T2Error(
+                    f"{self.base.name} gave numbers that are not finite: the answer ends here; "
+                    "load the model in another precision, or leave out the expert that is in effect"
+                )
             if tally is not None:
                 chosen = logits.gather(1, tokens[:, None])[:, 0] - logits.logsumexp(1)
-                for row, value in zip(rows.tolist(), chosen.tolist(), strict=True):
+                for row, value in zip(rows, chosen.tolist(), strict=True):
                     tally[row] = tally.get(row, 0.0) + value
-            yield dict(zip(rows.tolist(), tokens.tolist(), strict=True))
-            alive = torch.tensor(
-                [
-                    token not in self.ends and step + 1 < limits[row]
-                    for row, token in zip(rows.tolist(), tokens.tolist(), strict=True)
-                ],
-                device=rows.device,
-            )
-            if not alive.any() or step + 1 == steps:
+            yield dict(zip(rows, said, strict=True))
+            alive = [
+                i
+                for i, (row, token) in enumerate(zip(rows, said, strict=True))
+                if token not in self.ends and step + 1 < limits[row]
+            ]
+            if not alive or step + 1 == steps:
                 return
-            if not alive.all():
-                keep = alive.nonzero()[:, 0]
-                rows, tokens, mask, draws = rows[keep], tokens[keep], mask[keep], draws[keep]
+            if len(alive) < len(rows):
+                keep = torch.tensor(alive, device=tokens.device)
+                rows = [rows[i] for i in alive]
+                tokens, mask, draws = tokens[keep], mask[keep], draws[keep]
                 cache.batch_select_indices(keep)
                 if delta is not None and delta.dim() == 2:
                     delta = delta[keep]
@@ -301,22 +309,55 @@ class Engine:
         """Tokens as text, without the end token and other special ones."""
         return self.tokenizer.decode(ids, skip_special_tokens=True)
 
+    def score(
+        self,
+        prompts: Sequence[Prompt],
+        completions: Sequence[Prompt],
+        delta: Tensor | None = None,
+        **options: Any,
+    ) -> TokenScores:
+        """Scores of given tokens under a mix; see ``scoring.Scorer.score``."""
+        with self.turns.turn():
+            return self.scorer.score(prompts, completions, delta, **options)
+
     def logprobs(
         self,
         prompts: Sequence[Prompt],
-        completions: Sequence[list[int]],
+        completions: Sequence[Prompt],
         delta: Tensor | None = None,
         temperature: float = 1.0,
     ) -> tuple[Tensor, Tensor]:
-        """Log-probability of every token of every completion: (B, T) in fp32, and its mask (B, T).
+        """Log-probability of every token of every completion (B, T) in fp32, and its mask (B, T).
 
-        Right-aligned; differentiable in ``delta``. The ids are those that were sampled, never text
-        that was encoded again; ``temperature`` is that at which they were.
+        Left-aligned; differentiable in ``delta``. They were sampled at ``temperature``.
         """
-        logits, chosen, counted = self._on_completions(prompts, completions, delta)
-        logits = logits / temperature
-        values = logits.gather(-1, chosen[..., None])[..., 0] - logits.logsumexp(-1)
-        return values * counted, counted
+        found = self.score(prompts, completions, delta, temperature=temperature)
+        return found.logprobs, found.mask
+
+    @torch.no_grad()
+    def divergence(
+        self,
+        prompts: Sequence[Prompt],
+        completions: Sequence[Prompt],
+        delta: Tensor | None,
+        reference: Reference = BASE,
+    ) -> Tensor:
+        """KL(mix || reference) of each completion (B,): the mean over its tokens, in nats.
+
+        Exact over the vocabulary at each token; the reference is another mix, or the base.
+        """
+        found: dict[int, float] = {}
+        for part in self.scoring_batches(prompts, completions):
+            mixes = delta[part] if delta is not None and delta.dim() == 2 else delta
+            scores = self.score(
+                [prompts[i] for i in part],
+                [completions[i] for i in part],
+                mixes,
+                reference=reference,
+            )
+            counts = scores.mask.sum(1).clamp(min=1)
+            found.update(zip(part, (scores.kl.sum(1) / counts).tolist(), strict=True))
+        return torch.tensor([found[i] for i in range(len(prompts))])
 
     @torch.no_grad()
     def agreed(
@@ -324,64 +365,55 @@ class Engine:
         prompts: Sequence[Prompt],
         drafts: Sequence[Prompt],
         delta: Tensor | None = None,
-        *,
-        batch_size: int = 64,
     ) -> list[tuple[int, float]]:
         """How many tokens of each draft greedy decoding would begin with, and how likely they are.
 
         The second is the sum of their log-probabilities, at temperature 1.
         """
         found: dict[int, tuple[int, float]] = {}
-        texts = [len(p) + len(d) for p, d in zip(prompts, drafts, strict=True)]
-        order = sorted(range(len(texts)), key=texts.__getitem__)
-        if self.base.device.type == "cpu":
-            batch_size = min(batch_size, ROWS_IN_CACHE)
-        size = min(batch_size, self.rows_to_score(_longest(drafts)))
-        for start in range(0, len(order), size):
-            part = order[start : start + size]
-            logits, chosen, counted = self._on_completions(
-                [prompts[i] for i in part],
-                [drafts[i] for i in part],
-                delta[part] if delta is not None and delta.dim() == 2 else delta,
-            )
-            same = ((logits.argmax(-1) == chosen) | ~counted).cumprod(-1).bool() & counted
-            values = logits.gather(-1, chosen[..., None])[..., 0] - logits.logsumexp(-1)
-            sums = zip(same.sum(1).tolist(), (values * same).sum(1).tolist(), strict=True)
+        for part in self.scoring_batches(prompts, drafts):
+            mixes = delta[part] if delta is not None and delta.dim() == 2 else delta
+            scores = self.score([prompts[i] for i in part], [drafts[i] for i in part], mixes)
+            same = (scores.top | ~scores.mask).cumprod(-1).bool() & scores.mask
+            sums = zip(same.sum(1).tolist(), (scores.logprobs * same).sum(1).tolist(), strict=True)
             found.update(zip(part, sums, strict=True))
-        return [found[i] for i in range(len(order))]
+        return [found[i] for i in range(len(drafts))]
 
-    def _on_completions(
-        self, prompts: Sequence[Prompt], completions: Sequence[Prompt], delta: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits (B, T, V) before each token of the completions, these (B, T), and their mask.
+    def scoring_batches(
+        self,
+        prompts: Sequence[Prompt],
+        completions: Sequence[Prompt],
+        chosen: Iterable[int] | None = None,
+        most_rows: int | None = None,
+    ) -> Iterator[list[int]]:
+        """The rows (or the ``chosen`` ones) in groups of like length to score at a time.
 
-        Right-aligned, in fp32.
+        The longest come first: memory runs out early or not at all. The sizes follow from the
+        device, never from what is free right now, so that a training run repeats itself.
         """
-        longest = _longest(completions)
-        ids, mask = self._left_pad([p + c for p, c in zip(prompts, completions, strict=True)])
-        logits = self._logits(ids, mask, None, delta, keep=longest + 1)[:, :-1].float()
-        lengths = torch.tensor([len(c) for c in completions], device=ids.device)
-        counted = torch.arange(longest, device=ids.device) >= (longest - lengths)[:, None]
-        return logits, ids[:, -longest:], counted
+        sizes = [len(p) + len(c) for p, c in zip(prompts, completions, strict=True)]
+        rows = range(len(sizes)) if chosen is None else chosen
+        most = TOKENS_AT_ONCE[self.base.device.type == "cuda"]
+        group: list[int] = []
+        for i in sorted(rows, key=lambda i: (sizes[i], i), reverse=True):
+            full = len(group) == most_rows
+            if group and (full or (len(group) + 1) * sizes[group[0]] > most):
+                yield group
+                group = []
+            group.append(i)
+        if group:
+            yield group
 
-    def rows_to_score(self, tokens: int) -> int:
-        """How many completions of so many tokens ``logprobs`` has room for at once."""
-        return max(1, MOST_LOGITS // (tokens * self.model.get_output_embeddings().weight.shape[0]))
+    @contextmanager
+    def training_form(self) -> Iterator[None]:
+        """Inside, layers are trained as two products where memory allows (``svf.two_products``)."""
+        with self.svf.training_form(self._room()):
+            yield
 
-    @torch.no_grad()
     def embed(self, prompts: Sequence[Prompt], delta: Tensor | None = None) -> Tensor:
         """Last hidden state at the last token of each prompt: (B, hidden) in fp32."""
-        ids, mask = self._left_pad(prompts)
-        with self.turns.turn(), self.svf.using(delta):
-            out = self.model(
-                input_ids=ids,
-                attention_mask=mask,
-                position_ids=_positions(mask),
-                use_cache=False,
-                output_hidden_states=True,
-                logits_to_keep=1,
-            )
-        return out.hidden_states[-1][:, -1].float()
+        with self.turns.turn():
+            return self.scorer.embed(prompts, delta)
 
     @torch.no_grad()
     def label_probabilities(
@@ -470,7 +502,7 @@ class Engine:
                 input_ids=ids,
                 attention_mask=mask,
                 position_ids=_positions(mask)[:, -ids.shape[1] :],
-                past_key_values=cache,
+                cache=cache,
                 use_cache=cache is not None,
                 logits_to_keep=keep,
             ).logits
@@ -509,11 +541,6 @@ def _positions(mask: Tensor) -> Tensor:
     return (mask.cumsum(-1) - 1).clamp(min=0)
 
 
-def _longest(completions: Sequence[Prompt]) -> int:
-    """Tokens of the longest; 1 where there are none, so that shapes stay what they are."""
-    return max([1, *map(len, completions)])
-
-
 def _for_each(value: int | Sequence[int], rows: int) -> Sequence[int]:
     return [value] * rows if isinstance(value, int) else value
 
@@ -534,13 +561,19 @@ def _draws(seeds: Sequence[int] | None, rows: int, steps: int) -> Tensor:
 
 
 def _pick(logits: Tensor, temperature: float, draw: Tensor) -> Tensor:
-    """Greedy at temperature 0, else the token at which ``draw`` (B,) falls: (B, V) to (B,)."""
+    """Greedy at temperature 0, else the token at which ``draw`` (B,) falls: (B, V) to (B,).
+
+    ``NOT_FINITE`` for a row that holds NaN, or infinity as its largest value.
+    """
+    highest, likeliest = logits.max(-1)
+    broken = ~highest.isfinite()
     if temperature <= 0:
-        return logits.argmax(-1)
+        return likeliest.masked_fill(broken, NOT_FINITE)
     # From 0 downwards and not below 1e-6, so that no temperature overflows.
-    scaled = (logits - logits.amax(-1, keepdim=True)) / max(temperature, 1e-6)
+    scaled = (logits - highest[:, None]) / max(temperature, 1e-6)
     heights = scaled.softmax(-1).cumsum(-1)
     top = heights[:, -1:]
     # Below the top also after rounding, so that no token of probability 0 is ever picked.
     at = torch.minimum(draw[:, None] * top, torch.nextafter(top, torch.zeros_like(top)))
-    return torch.searchsorted(heights, at, right=True)[:, 0]
+    drawn = torch.searchsorted(heights, at, right=True)[:, 0]
+    return drawn.masked_fill(broken, NOT_FINITE)

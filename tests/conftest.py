@@ -184,12 +184,12 @@ def make_expert(empty_engine: Engine) -> Callable[..., Expert]:
 
 @pytest.fixture
 def passes(empty_engine: Engine) -> Iterator[list[tuple[int, ...]]]:
-    """The shape of the input of every forward pass so far."""
+    """Rows and tokens (B, T) of every forward pass so far."""
     shapes: list[tuple[int, ...]] = []
 
-    def note(module: torch.nn.Module, args: tuple, kwargs: dict) -> None:
-        shapes.append(tuple(kwargs["input_ids"].shape))
+    def note(block: torch.nn.Module, args: tuple) -> None:
+        shapes.append(tuple(args[0].shape[:2]))
 
-    handle = empty_engine.model.register_forward_pre_hook(note, with_kwargs=True)
+    handle = empty_engine.model.get_decoder().layers[0].register_forward_pre_hook(note)
     yield shapes
     handle.remove()

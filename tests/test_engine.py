@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from t2app.engine import MOST_LOGITS, ROOM_FOR_ANSWER, Engine, Prompt
+from t2app.engine import ROOM_FOR_ANSWER, TOKENS_AT_ONCE, Engine, Prompt
 from t2app.errors import T2Error
 from t2app.svf.expert import Expert
 
@@ -108,10 +108,29 @@ def test_a_long_prompt_takes_no_room_from_the_rows_beside_it(engine):
     assert done[1].token_ids == engine.generate([short], max_new_tokens=20)[0].token_ids
 
 
-def test_rows_to_score_follow_from_the_vocabulary(engine):
-    words = engine.model.get_output_embeddings().weight.shape[0]
-    assert engine.rows_to_score(10) == MOST_LOGITS // (10 * words)
-    assert engine.rows_to_score(10**9) == 1
+def test_rows_are_scored_in_groups_that_fit(engine):
+    rows = [[1] * n for n in (5, 900, 40, 3000, 7, 5000, 10)]
+    said = [[1] * n for n in (3, 10, 200, 50, 60, 4000, 1)]
+    chosen = [0, 1, 2, 3, 5, 6]
+    groups = list(engine.scoring_batches(rows, said, chosen))
+    assert sorted(i for group in groups for i in group) == chosen
+    assert len(groups) > 1
+    for group in groups:
+        width = max(len(rows[i]) + len(said[i]) for i in group)
+        assert len(group) == 1 or len(group) * width <= TOKENS_AT_ONCE[0]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_that_are_not_finite_end_an_answer(engine, monkeypatch, temperature, value):
+    def broken(ids, *_):
+        logits = torch.zeros(len(ids), 300)
+        logits[-1, 7] = value
+        return logits
+
+    monkeypatch.setattr(engine, "_forward", broken)
+    with pytest.raises(T2Error, match="not finite: the answer ends here"):
+        engine.generate(prompts(engine), temperature=temperature, seed=1)
 
 
 def test_no_prompts_give_no_completions(engine):
@@ -486,9 +505,9 @@ def test_logprobs_are_those_of_a_plain_forward_pass(engine, temperature):
             logits = engine.model(torch.tensor([prompt + ids])).logits[0] / temperature
         plain = logits.log_softmax(-1)[len(prompt) - 1 : -1]
         expected = plain[torch.arange(len(ids)), ids]
-        torch.testing.assert_close(values[i, longest - len(ids) :], expected, atol=1e-4, rtol=0)
-        assert values[i, : longest - len(ids)].eq(0).all()
-        assert mask[i].tolist() == [False] * (longest - len(ids)) + [True] * len(ids)
+        torch.testing.assert_close(values[i, : len(ids)], expected, atol=1e-4, rtol=0)
+        assert values[i, len(ids) :].eq(0).all()
+        assert mask[i].tolist() == [True] * len(ids) + [False] * (longest - len(ids))
 
 
 def test_logprobs_are_differentiable_in_the_mix(engine):

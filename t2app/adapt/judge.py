@@ -202,16 +202,19 @@ class ByLikelihood(Judge):
     def _likelihoods(self, mixes: Tensor) -> list[float]:
         n = len(self._problems)
         rows = [(mix, shot) for mix in range(len(mixes)) for shot in range(n)]
-        means: list[float] = []
-        size = min(self._rows, self._engine.rows_to_score(max(map(len, self._golds))))
-        for start in range(0, len(rows), size):
-            part = rows[start : start + size]
+        prompts = [self._prompts[shot] for _, shot in rows]
+        golds = [self._golds[shot] for _, shot in rows]
+        means = [0.0] * len(rows)
+        for part in self._engine.scoring_batches(prompts, golds, most_rows=self._rows):
             values, counted = self._engine.logprobs(
-                [self._prompts[shot] for _, shot in part],
-                [self._golds[shot] for _, shot in part],
-                mixes[[mix for mix, _ in part]],
+                [prompts[i] for i in part],
+                [golds[i] for i in part],
+                mixes[[rows[i][0] for i in part]],
             )
-            means += (values.sum(1) / counted.sum(1)).tolist()
+            for i, total, count in zip(
+                part, values.sum(1).tolist(), counted.sum(1).tolist(), strict=True
+            ):
+                means[i] = total / count
         return [mean(means[i * n : (i + 1) * n]) for i in range(len(mixes))]
 
 

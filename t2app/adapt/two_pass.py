@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -66,13 +67,16 @@ def stream(
     timings = {"first_pass": adaptation.seconds, "switch": switched - began, "second_pass": 0.0}
     answer = Answer(base_text="" if compare else None, adaptation=adaptation, timings=timings)
     yield answer
-    prompts = [prompt, prompt] if compare else [prompt]
-    if compare and delta is not None:
+    # With nothing mixed the base says both: there is one answer to decode.
+    prompts = [prompt, prompt] if compare and delta is not None else [prompt]
+    if len(prompts) == 2:
         delta = torch.stack([delta, torch.zeros_like(delta)])
+    # Both rows draw alike, so that luck makes no difference between them.
+    seeds = [random.getrandbits(62) if seed is None else seed] * len(prompts)
     said: list[list[int]] = [[] for _ in prompts]
     began = time.perf_counter()
     for tokens in engine.decode(
-        prompts, delta, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed
+        prompts, delta, max_new_tokens=max_new_tokens, temperature=temperature, seed=seeds
     ):
         for row, token in tokens.items():
             said[row].append(token)
@@ -81,13 +85,13 @@ def stream(
         answer = replace(
             answer,
             text=texts[0],
-            base_text=texts[1] if compare else None,
+            base_text=texts[-1] if compare else None,
             tokens=len(said[0]),
             timings={**timings, "second_pass": seconds},
         )
         yield answer
     texts = [engine.text(ids) for ids in said]
-    yield replace(answer, text=texts[0], base_text=texts[1] if compare else None, done=True)
+    yield replace(answer, text=texts[0], base_text=texts[-1] if compare else None, done=True)
 
 
 def ask(engine: Engine, question: str, **options: object) -> Answer:

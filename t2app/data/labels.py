@@ -35,6 +35,12 @@ def repeat(golds: Sequence[str], different: int) -> bool:
     return statistics.median(map(length, golds)) <= LABEL_WORDS
 
 
+def often(golds: Sequence[str]) -> float:
+    """The share of answers that occur more than once."""
+    counts = Counter(map(normalise, golds))
+    return sum(n for n in counts.values() if n > 1) / max(1, len(golds))
+
+
 def spellings(golds: Sequence[str]) -> dict[str, str]:
     """For each answer, as compared, its most frequent spelling (of equals, the first by letter)."""
     counts: dict[str, Counter[str]] = {}

@@ -11,13 +11,14 @@ from decimal import Decimal
 from fractions import Fraction
 
 from t2app.data import trial
-from t2app.data.labels import LABEL_WORDS, MOST_LABELS, closed, repeat
+from t2app.data.labels import LABEL_WORDS, MOST_LABELS, closed, often, repeat
 from t2app.tasks.numbers import is_number, number_in
 from t2app.tasks.rewards import Objective, normalise
 from t2app.tasks.text import length, short
 
 MOST = 0.9  # the share of the answers that has to be of a kind
 SHORT_WORDS = 5
+REPEATED = 0.5  # the share of answers that occur twice or more, where they look like labels
 _COMMON = frozenset(
     "about after also answer before between could does each from gets give gives have having here "
     "into just like made make makes many more most much must need only other over please question "
@@ -83,7 +84,7 @@ def _of_text(golds: Sequence[str], before: str) -> Suggestion:
             f"{before}The answers are {len(labels)} different texts that repeat (most often "
             f"{short(labels[0])}), so an answer counts as right when it is the same text.",
         )
-    if different > MOST_LABELS and repeats and words <= LABEL_WORDS:
+    if different > MOST_LABELS and often(golds) >= REPEATED and words <= LABEL_WORDS:
         before += (
             f"The answers are {different} different labels, more than the {MOST_LABELS} of a "
             "closed set: they are treated as free answers. "

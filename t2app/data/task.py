@@ -109,7 +109,12 @@ def assemble(
             name,
             table.sha256,
             report.counts(),
-            {**table.how(), "columns": report.columns.to_dict(), "split_seed": report.seed},
+            {
+                **table.how(),
+                "columns": report.columns.to_dict(),
+                "split_seed": report.seed,
+                **({"rewards": dict(report.rule.sources)} if report.rule.own else {}),
+            },
         ),
         rows=rows,
         sources=dict(report.rule.sources),

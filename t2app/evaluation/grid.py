@@ -253,7 +253,14 @@ class Bench:
 
         def search(shots, settings) -> dict[str, Any]:
             vectors = {name: self._vectors[name] for name in self.experts}
-            decides = ["search", self._setting, vectors, asdict(settings), _asked(shots.shots)]
+            decides = [
+                "search",
+                RULE,
+                self._setting,
+                vectors,
+                asdict(settings),
+                _asked(shots.shots),
+            ]
             return self.memo.get(decides, lambda: few_shot.searched(self.engine, shots, settings))
 
         def score(result: dict[str, Any]) -> Accuracy:

@@ -69,8 +69,14 @@ class Expert:
 def save(expert: Expert, path: Path) -> None:
     """Write ``expert`` to ``path`` in one step: readers see the old file or the whole new one.
 
-    ``T2Error`` if the folder cannot be written.
+    ``T2Error`` if the folder cannot be written, or a value is not a finite number.
     """
+    broken = next((name for name, v in expert.z.items() if not bool(v.isfinite().all())), None)
+    if broken:
+        raise T2Error(
+            f"expert {expert.name!r} is not written: its vector for {broken} holds values that are "
+            "not finite numbers; train it again"
+        )
     z = {name: vector.detach().cpu().float().contiguous() for name, vector in expert.z.items()}
     values = {
         **expert.header,

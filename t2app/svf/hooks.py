@@ -39,6 +39,7 @@ from t2app.svf.basis import (
     product_dtype,
 )
 from t2app.svf.mixing import DeltaLayout
+from t2app.svf.two_products import TwoProducts
 
 
 class Layer:
@@ -50,6 +51,7 @@ class Layer:
         self.place = module.weight.device
         self.basis: Basis
         self._packed: Tensor | None = None
+        self._two_products: TwoProducts | None = None
 
     def plain(self, x: Tensor) -> Tensor:
         """``W x + b``, as the layer itself computes it or from its packed copy."""
@@ -72,8 +74,28 @@ class Layer:
         self._packed = pack(weight)
         return weight.nbytes
 
+    @torch.no_grad()
+    def train(self, room: float) -> int:
+        """Keep the layer as two products while it is trained, if that takes no more than ``room``
+        bytes; the bytes it takes.
+        """
+        weight = dense_weight(self.module)
+        made = TwoProducts.of(
+            weight, self.basis.dense_transposed(), self.side, self.module.bias, self.basis.dtype
+        )
+        if made.nbytes > room:
+            return 0
+        self._two_products = made
+        return made.nbytes
+
+    def end_training(self) -> None:
+        """Let the two products go."""
+        self._two_products = None
+
     def corrected(self, x: Tensor, delta: Tensor) -> Tensor:
         """``W(z) x + b``; shapes as in ``basis.correct``."""
+        if self._two_products is not None and torch.is_grad_enabled():
+            return self._two_products(x, delta)
         if self.side == "input":
             return self.plain(correct(x, self.basis, delta))
         return correct(self.plain(x), self.basis, delta, offset=self.module.bias)
@@ -145,6 +167,21 @@ class SVF:
         for layer in self.layers.values():
             taken += layer.pack(room - taken)
         return taken
+
+    @contextmanager
+    def training_form(self, room: float) -> Iterator[None]:
+        """Inside, gradients go through two products a layer where ``room`` bytes allow it.
+
+        Forward passes without a gradient stay as they are.
+        """
+        try:
+            taken = 0
+            for layer in self.layers.values():
+                taken += layer.train(room - taken)
+            yield
+        finally:
+            for layer in self.layers.values():
+                layer.end_training()
 
     @property
     def nbytes(self) -> int:

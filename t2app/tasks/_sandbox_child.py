@@ -34,7 +34,13 @@ LISTED = """__future__ abc array base64 binascii bisect builtins calendar cmath 
     unicodedata uuid warnings zlib"""
 MODULES = frozenset(LISTED.split())
 # Modules that these import only when they are first used, which is too late here.
-LATE = {"datetime": ("_strptime",), "time": ("_strptime",), "random": ("statistics",)}
+LATE = {
+    "collections": ("heapq",),
+    "datetime": ("_strptime",),
+    "functools": ("types", "weakref"),
+    "random": ("statistics",),
+    "time": ("_strptime",),
+}
 
 NOBODY = 65534
 MAX_DEPTH = 50

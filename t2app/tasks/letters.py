@@ -29,7 +29,8 @@ def chosen_letter(answer: str, options: Options = ()) -> str | None:
 
     In this order: the marked result ("answer is", ``####``, ``\boxed{}``), a letter at the
     beginning as in ``B) Paris``, the text of exactly one option, the last capital letter that
-    stands alone and is no article.
+    stands alone and is no article. A marked result that is none of the options settles on none,
+    whatever the text before it names.
     """
     text = answer.strip()
     result = marked(text)
@@ -37,7 +38,9 @@ def chosen_letter(answer: str, options: Options = ()) -> str | None:
         return letter
     if first := _FIRST.match(text):
         return first[1].upper()
-    if named := _named(text, options):
+    if result and words(result):
+        text = text[text.rfind(result) :]
+    elif named := _named(text, options):
         return named
     alone = _ALONE.findall(text)
     return alone[-1] if alone else None

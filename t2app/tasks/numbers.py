@@ -11,10 +11,12 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from itertools import pairwise
 
 TOLERANCE = Fraction(1, 10**6)
 MOST_DIGITS, MOST_POWER = 300, 300
+LONGEST = 400  # characters of a number with its unit
 
 _CURRENCY = r"[$€£¥₹₽₩₺]|(?:US|A|C|HK|R|S)?\$|(?:USD|EUR|GBP|JPY|CNY|INR|CHF|Rs\.?|kr\.?)"
 _SPACE = r"[^\S\r\n]"
@@ -114,6 +116,7 @@ _UNIT = re.compile(
     r"\s?(?:[%‰€$£¥₹₽°]|°\s?[CF])?(?:\s?[^\W\d_]{1,12}(?:[/·*^]?[^\W\d_]{0,12}[²³23]?)){0,2}[.。)\]*]*"
 )
 _BEFORE = re.compile(rf"(?:[^\W\d_]\s?=\s?)?[^\w\s]{{0,2}}\s?(?:{_CURRENCY})?\s?")
+_ARABIC = str.maketrans("٫٬", ".,")
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 
 
@@ -140,6 +143,7 @@ def marked(text: str) -> str | None:
     return _SENTENCE_END.split(rest)[0]
 
 
+@lru_cache(maxsize=20_000)
 def number_in(text: str) -> Fraction | None:
     """The number that a text gives as its result; None without one.
 
@@ -153,6 +157,7 @@ def number_in(text: str) -> Fraction | None:
     return _last(text)
 
 
+@lru_cache(maxsize=10_000)
 def with_tolerance(gold: str) -> tuple[Fraction | None, Fraction]:
     """The number of a gold answer and how far off an answer may be: ``3.14 ± 0.01``."""
     text = _plain(gold)
@@ -173,6 +178,8 @@ def is_number(text: str) -> bool:
     if result is not None and re.search(r"\d", result):
         text = result
     text = text.strip()
+    if len(text) > LONGEST:
+        return False
     if whole := _WHOLE.fullmatch(text):
         return whole["number"] is not None
     blanked = _blanked(text)
@@ -206,14 +213,15 @@ def numeric(answer: str, gold: str) -> float:
 
 def _plain(text: str) -> str:
     """Without TeX, and with digits and marks of other scripts as ASCII has them."""
-    text = re.sub(r"(?<=[\d)])[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+", lambda m: "^" + m[0].translate(_SUPERSCRIPTS), text)
-    text = re.sub(r"(?<=\d)(?=[¼½¾⅐-⅞])", " ", text)  # 1½
     if "\\" in text:
         text = _without_tex(text)
-    return "".join(
-        str(unicodedata.digit(c)) if c.isdigit() and not c.isascii() else c
-        for c in re.sub(r"[¼½¾⅐-⅞！-～]", lambda m: unicodedata.normalize("NFKC", m[0]), text)
-    )
+    if text.isascii():
+        return text
+    text = re.sub(r"(?<=[\d)])[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+", lambda m: "^" + m[0].translate(_SUPERSCRIPTS), text)
+    text = re.sub(r"(?<=\d)(?=[¼½¾⅐-⅞])", " ", text)  # 1½
+    text = text.translate(_ARABIC)
+    text = re.sub(r"[¼½¾⅐-⅞！-～]", lambda m: unicodedata.normalize("NFKC", m[0]), text)
+    return re.sub(r"\d", lambda m: m[0] if m[0].isascii() else str(unicodedata.digit(m[0])), text)
 
 
 def _without_tex(text: str) -> str:
@@ -295,9 +303,8 @@ def _connected(between: str, token: re.Match[str]) -> bool:
 
 def _is_part_of_a_name(text: str, match: re.Match[str]) -> bool:
     """Digits in a name such as B12, CO2, m^2 or 3f2a are not a number of their own."""
-    before, after = text[: match.start()], text[match.end() : match.end() + 16]
-    if match["sign"]:
-        before = text[: match.start("digits")]
+    start = match.start("digits") if match["sign"] else match.start()
+    before, after = text[max(0, start - 4) : start], text[match.end() : match.end() + 16]
     if before and _LATIN.match(before[-1]) and not _MONEY_BEFORE.search(before):
         return True
     if re.search(r"[A-Za-z]\^\Z|[A-Za-z]_\Z", before):

@@ -12,6 +12,8 @@ _FENCED = re.compile(r"```[\w+-]*[^\S\n]*\n(.*?)(?:```|\Z)", re.DOTALL)
 _CODE_LINE = re.compile(
     r"^(?:from\s+[\w.]+\s+import\b|import\s+\w|(?:async\s+)?def\s+\w|class\s+\w|@\w)"
 )
+# What may stand above the first of these: constants, comments, nothing.
+_CONSTANT = re.compile(r"^(?:\w+\s*(?::[^=]+)?=[^=]|#|\s*$)")
 MOST_LINES_CUT = 60
 
 
@@ -27,6 +29,8 @@ def program(answer: str, function: str | None = None) -> str:
     lines = answer.splitlines(keepends=True)
     start = next((i for i, line in enumerate(lines) if _CODE_LINE.match(line)), None)
     if start is not None:
+        while start and _CONSTANT.match(lines[start - 1]):
+            start -= 1
         return _that_parses(lines[start:])
     at = answer.find("def ")
     return _that_parses(answer[at:].splitlines(keepends=True)) if at >= 0 else ""

@@ -17,7 +17,7 @@ from t2app.tasks.base import Problem
 from t2app.tasks.letters import LETTERS, choice, chosen_letter
 from t2app.tasks.numbers import number_in, numeric, with_tolerance
 from t2app.tasks.patterns import matches, pattern
-from t2app.tasks.text import contains, exact, normalise, overlap, short, words
+from t2app.tasks.text import contains, exact, has_words, normalise, overlap, short, words
 
 Objective = Literal["rl", "sft"]
 Score = Callable[[Sequence[Problem], Sequence[str]], list[float]]
@@ -89,7 +89,7 @@ def code(answer: str, gold: str) -> float:
 
 
 def _no_words(gold: str) -> str | None:
-    return None if words(gold) else "no words in the answer"
+    return None if has_words(gold) else "no words in the answer"
 
 
 def _no_number(gold: str) -> str | None:

@@ -39,8 +39,15 @@ def words(text: str) -> list[str]:
     return _WORD.findall(normalise(text))
 
 
+def has_words(text: str) -> bool:
+    """Whether ``words`` finds any."""
+    return _WORD.search(normalise(text)) is not None
+
+
 def length(text: str) -> float:
     """How many words a text has; an estimate where its script does not separate them."""
+    if not _UNSPACED.search(text):
+        return sum(1 for part in text.split() if part.strip(_END + _QUOTES))
     counts = {"ideographs": 0, "letters": 0}
     for match in _UNSPACED.finditer(text):
         counts[match.lastgroup or "letters"] += 1

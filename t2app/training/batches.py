@@ -1,4 +1,4 @@
-"""How much goes through the model at once, so that small machines have room and large ones work.
+"""How many answers are sampled at once, so that small machines have room and large ones work.
 
 Sizes follow from the model and the machine alone, never from what is free right now: the same
 training on the same machine is split in the same way.
@@ -6,7 +6,7 @@ training on the same machine is split in the same way.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import psutil
 import torch
@@ -14,8 +14,6 @@ import torch
 from t2app.engine import Engine, Prompt
 
 MOST_ROWS = 256
-# An answer in the chat waits for one micro-batch at most, so it must not take long either.
-MOST_TOKENS = 2048
 # The share of the machine's memory that keys and values of sampled answers may take.
 CACHE_SHARE = 1 / 8
 
@@ -25,26 +23,6 @@ def rows_to_decode(engine: Engine, prompts: Sequence[Prompt], new_tokens: int) -
     longest = max(map(len, prompts)) + new_tokens
     room = CACHE_SHARE * total_memory(engine)
     return max(1, min(MOST_ROWS, int(room / (longest * cache_bytes(engine)))))
-
-
-def micro_batches(
-    engine: Engine, prompts: Sequence[Prompt], completions: Sequence[Prompt], chosen: Sequence[int]
-) -> Iterator[list[int]]:
-    """The ``chosen`` rows in groups of like length that fit a forward and backward pass."""
-    size = {i: (len(prompts[i]) + len(completions[i]), len(completions[i])) for i in chosen}
-    group: list[int] = []
-    # Longest first: a group is as wide as its first row, and memory runs out early or not at all.
-    longest = answer = 0
-    for i in sorted(chosen, key=lambda i: (*size[i], i), reverse=True):
-        longest, answer = max(longest, size[i][0]), max(answer, size[i][1])
-        rows = len(group) + 1
-        too_much = rows * longest > MOST_TOKENS or rows > engine.rows_to_score(answer)
-        if group and too_much:
-            yield group
-            group, (longest, answer) = [], size[i]
-        group.append(i)
-    if group:
-        yield group
 
 
 def cache_bytes(engine: Engine) -> int:

@@ -242,12 +242,15 @@ def progress_line(p: Progress) -> str:
     parts = [f"step {p.step}/{p.steps}"]
     for text, value in (
         ("reward {:+.2f}", p.reward),
-        ("KL {:.3f}", p.kl),
+        ("KL {:.3f} a token", p.kl),
+        ("moved {:.3f}", p.move),
         ("loss {:.3f}", p.loss),
         ("validation {:.1%}", p.validation),
     ):
         if value is not None:
             parts.append(text.format(value))
+    if p.skipped:
+        parts.append(f"{p.skipped} left out: gradient not finite")
     return "  ".join([*parts, f"best {p.best:.1%}", f"{p.seconds:.0f} s"])
 
 

@@ -23,21 +23,25 @@ from t2app.evaluation import measure
 from t2app.svd.modules import kind_of
 from t2app.tasks import Problem, Task
 from t2app.training import next_token, reinforce
+from t2app.training.moves import CUTS, Scored, shorter
 from t2app.training.parallel import World
 from t2app.training.runs import Run
 from t2app.training.settings import Settings
 from t2app.training.tally import Tally
 
 ALONE = World()
+# Steps in a row without a finite gradient that end a run.
+MOST_SKIPPED = 3
 
 
 @dataclass(frozen=True)
 class Progress:
     """One step of training; step 0 is the base before any.
 
-    ``reward`` is the mean, -1 to 1, and ``kl`` that of an answer (both None in next-token
-    training), ``loss`` the cross-entropy of a token (None in RL), ``validation`` an accuracy, only
-    where it was measured.
+    ``reward`` is the mean, -1 to 1, and ``kl`` that to the base for each token in nats (both None
+    in next-token training), ``loss`` the cross-entropy of a token (None in RL), ``validation`` an
+    accuracy, only where it was measured. ``move`` is the KL of a token from the policy before the
+    step. ``skipped`` counts the steps so far that were left out, as their gradient was not finite.
     """
 
     step: int
@@ -49,6 +53,8 @@ class Progress:
     validation: float | None
     best: float
     seconds: float
+    move: float | None = None
+    skipped: int = 0
 
 
 @dataclass
@@ -61,6 +67,8 @@ class _State:
     best: float | None = None
     step: int = 0
     seconds: float = 0.0
+    skipped: int = 0
+    skipped_in_a_row: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -70,6 +78,8 @@ class _State:
             "best": self.best,
             "step": self.step,
             "seconds": self.seconds,
+            "skipped": self.skipped,
+            "skipped_in_a_row": self.skipped_in_a_row,
         }
 
     def restore(self, saved: dict[str, Any]) -> None:
@@ -77,6 +87,8 @@ class _State:
         self.optimizer.load_state_dict(saved["optimizer"])
         self.best_delta = saved["best_delta"].to(self.delta.device)
         self.best, self.step, self.seconds = saved["best"], saved["step"], saved["seconds"]
+        self.skipped = saved.get("skipped", 0)
+        self.skipped_in_a_row = saved.get("skipped_in_a_row", 0)
 
 
 def train(
@@ -97,17 +109,18 @@ def train(
         state.best = _validated(engine, task, settings, None, world)
         state.seconds = time.perf_counter() - began
         yield _noted(run, settings, state, Tally(), state.best)
-    while state.step < settings.steps:
-        _schedule(state, settings)
-        done = _step(engine, task, settings, state, trained, world)
-        state.step += 1
-        validation = None
-        if state.step % settings.validate_every == 0 or state.step in _ends(settings):
-            validation = _validated(engine, task, settings, state.delta.detach(), world)
-            if validation > state.best:
-                state.best, state.best_delta = validation, state.delta.detach().clone()
-        state.seconds = time.perf_counter() - began
-        yield _noted(run, settings, state, done, validation)
+    with engine.training_form():
+        while state.step < settings.steps:
+            _schedule(state, settings)
+            done = _step(engine, task, settings, state, trained, world)
+            state.step += 1
+            validation = None
+            if state.step % settings.validate_every == 0 or state.step in _ends(settings):
+                validation = _validated(engine, task, settings, state.delta.detach(), world)
+                if validation > state.best:
+                    state.best, state.best_delta = validation, state.delta.detach().clone()
+            state.seconds = time.perf_counter() - began
+            yield _noted(run, settings, state, done, validation)
 
 
 def settle(
@@ -196,15 +209,63 @@ def _step(
     state.delta.grad = torch.zeros_like(state.delta)
     objective, _, _ = _stage(settings, state.step)
     mine = range(world.rank, len(problems), world.size)
-    done = _gradient(engine, task, settings, state, objective, problems, mine)
+    done, scored = _gradient(engine, task, settings, state, objective, problems, mine)
     world.add(state.delta.grad)
     world.add(done.values)
     if trained is not None:
         state.delta.grad *= trained
+    if not bool(state.delta.grad.isfinite().all()):
+        _leave_out(state, problems)
+        return done
+    state.skipped_in_a_row = 0
     torch.nn.utils.clip_grad_norm_([state.delta], settings.clip)
+    before = state.delta.detach().clone()
     state.optimizer.step()
     state.optimizer.zero_grad()
+    moved = _within_reach(engine, settings, state, before, scored, world)
+    if moved is not None:
+        done.add("move", *moved)
     return done
+
+
+def _within_reach(
+    engine: Engine,
+    settings: Settings,
+    state: _State,
+    before: Tensor,
+    scored: Scored,
+    world: World,
+) -> tuple[float, int] | None:
+    """Shorten the step until it moves the policy by at most ``settings.step_kl`` nats a token.
+
+    Gives the KL that is left, summed over tokens, and the tokens; None where nothing was scored.
+    """
+    for _ in range(CUTS):
+        found = torch.tensor(scored.moved(engine, state.delta.detach()), dtype=torch.float64)
+        world.add(found)
+        total, tokens = found.tolist()
+        if not tokens:
+            return None
+        share = shorter(total / tokens, settings.step_kl)
+        if share == 1:
+            return total, int(tokens)
+        state.delta.data.lerp_(before, 1 - share)
+    state.delta.data.copy_(before)
+    return 0.0, int(tokens)
+
+
+def _leave_out(state: _State, problems: Sequence[Problem]) -> None:
+    """Count a step whose gradient is not finite; T2Error after ``MOST_SKIPPED`` in a row."""
+    state.optimizer.zero_grad()
+    state.skipped += 1
+    state.skipped_in_a_row += 1
+    if state.skipped_in_a_row >= MOST_SKIPPED:
+        rows = ", ".join(repr(p.question[:40]) for p in problems[:3])
+        raise T2Error(
+            f"the gradient is not a finite number {MOST_SKIPPED} times in a row, up to step "
+            f"{state.step + 1}, at rows such as {rows}: load the model in another precision "
+            "(--quant none or --device cpu), or train on shorter rows"
+        )
 
 
 def _gradient(
@@ -215,13 +276,14 @@ def _gradient(
     objective: str,
     problems: Sequence[Problem],
     mine: Sequence[int],
-) -> Tally:
+) -> tuple[Tally, Scored]:
     if objective == "sft":
         tokens = sum(len(next_token.answer_ids(engine, p)) for p in problems)
         share = [problems[i] for i in mine]
-        return next_token.gradient(engine, task, state.delta, share, tokens) if mine else Tally()
+        if mine:
+            return next_token.gradient(engine, task, state.delta, share, tokens)
     if not mine:
-        return Tally()
+        return Tally(), Scored()
     first = settings.seed * 1_000_003 + state.step * settings.prompts * settings.samples
     seeds = [first + i * settings.samples for i in mine]
     share = [problems[i] for i in mine]
@@ -259,6 +321,8 @@ def _noted(
         validation=validation,
         best=state.best,
         seconds=state.seconds,
+        move=done.mean("move"),
+        skipped=state.skipped,
     )
     if run:
         run.log(progress)

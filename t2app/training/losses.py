@@ -34,13 +34,3 @@ def next_token(logprobs: Tensor, mask: Tensor) -> Tensor:
     step, so that micro-batches add up.
     """
     return -(logprobs * mask).sum()
-
-
-def kl_to_base(logprobs: Tensor, base: Tensor, mask: Tensor) -> Tensor:
-    """KL(policy || base) from sampled tokens, summed over answers: ``exp(d) - d - 1``.
-
-    ``d = base - logprobs`` (B, T). Never negative and of low variance (Schulman, "Approximating KL
-    divergence", 2020, estimator k3).
-    """
-    d = (base - logprobs) * mask
-    return ((d.exp() - d - 1) * mask).sum()

@@ -13,29 +13,31 @@ from t2app.data.task import RowsTask
 from t2app.engine import Engine, Prompt
 from t2app.evaluation.measure import prompts_for
 from t2app.tasks import Problem, Task
-from t2app.training import batches, losses
+from t2app.training import losses
+from t2app.training.moves import Scored
 from t2app.training.tally import Tally
 
 
 def gradient(
     engine: Engine, task: Task, delta: Tensor, problems: Sequence[Problem], tokens: int
-) -> Tally:
+) -> tuple[Tally, Scored]:
     """Add the problems' share of a step's gradient to ``delta.grad``.
 
-    ``tokens`` are those of the answers of all processes together.
+    ``tokens`` are those of the answers of all processes together. The second result is what was
+    scored, to measure by how far the step moves the policy.
     """
     prompts = prompts_for(engine, task, problems)
     answers = [answer_ids(engine, problem) for problem in problems]
-    found = Tally()
-    for part in batches.micro_batches(engine, prompts, answers, range(len(problems))):
+    found, scored = Tally(), Scored()
+    for part in engine.scoring_batches(prompts, answers):
         with engine.turns.turn():
-            logprobs, mask = engine.logprobs(
-                [prompts[i] for i in part], [answers[i] for i in part], delta
-            )
-            loss = losses.next_token(logprobs, mask)
+            rows = [prompts[i] for i in part], [answers[i] for i in part]
+            scores = engine.score(*rows, delta)
+            loss = losses.next_token(scores.logprobs, scores.mask)
             (loss / tokens).backward()
-            found.add("loss", loss.item(), int(mask.sum()))
-    return found
+            found.add("loss", loss.item(), scores.tokens)
+            scored.keep(*rows, scores)
+    return found, scored
 
 
 def answer_ids(engine: Engine, problem: Problem) -> Prompt:

@@ -212,7 +212,7 @@ def _words(
     said = [f"{head}: {counts} ({figures})."]
     if flat := _flat(before, after):
         said.append(flat)
-    elif found["best_baseline"] != BASE:
+    if found["best_baseline"] != BASE:
         said.append(_against(found, over_best))
     return " ".join([*said, *_more(found)])
 
@@ -252,7 +252,7 @@ def _flat(before: Sequence[float], after: Sequence[float]) -> str:
         advice = "the base is right everywhere, so there is nothing to learn: try harder rows"
     else:
         advice = (
-            "look at the answers below; learn from the given answers first (next-token), choose a "
-            "reward that also pays for a part, or begin with easier rows"
+            "look at the answers to the held-out rows; learn from the given answers first "
+            "(next-token), choose a reward that also pays for a part, or begin with easier rows"
         )
     return f"No answer of any row differed in reward (all got {score:g}): {advice}."

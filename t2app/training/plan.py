@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from t2app.engine import MOST_LOGITS, Engine
+from t2app.engine import TOKENS_AT_ONCE, Engine
+from t2app.scoring import CHUNK_LOGITS
 from t2app.tasks import Task
 from t2app.training import batches, losses, next_token, rollouts
 from t2app.training.rollouts import Rollouts
@@ -93,8 +94,7 @@ def _probe(engine: Engine, task: Task, settings: Settings) -> _Probe:
         ],
     )
     sampled = time.perf_counter()
-    everything = range(len(found.completions))
-    for part in batches.micro_batches(engine, found.prompts, found.completions, everything):
+    for part in engine.scoring_batches(found.prompts, found.completions):
         with engine.turns.turn():
             logprobs, mask = engine.logprobs(
                 [found.prompts[i] for i in part], [found.completions[i] for i in part], delta
@@ -152,11 +152,11 @@ def _bytes(engine: Engine, task: Task, settings: Settings, probe: _Probe) -> flo
     answers = settings.prompts * (settings.samples if "rl" in settings.objective else 1)
     rows = min(answers, batches.rows_to_decode(engine, probe.found.prompts, task.max_new_tokens))
     config = engine.model.config.get_text_config(decoder=True)
-    tokens = min(answers * longest, batches.MOST_TOKENS)
+    tokens = min(answers * longest, TOKENS_AT_ONCE[engine.base.device.type == "cuda"])
     item = 4 if engine.base.precision == "float32" else 2
     # Kept for the backward pass, a token and layer: about 20 times hidden (in and out of norms,
     # projections and corrections) and 8 times the MLP's width.
     width = 20 * config.hidden_size + 8 * getattr(config, "intermediate_size", config.hidden_size)
-    logits = min(answers * task.max_new_tokens * config.vocab_size, MOST_LOGITS)
+    logits = min(answers * task.max_new_tokens * config.vocab_size, CHUNK_LOGITS)
     learning = tokens * config.num_hidden_layers * width * item + 3 * 4 * logits
     return max(rows * longest * batches.cache_bytes(engine), learning)

@@ -1,24 +1,24 @@
 """REINFORCE on the vectors ``z`` of one expert (paper, section 3.1, equation 2).
 
-``J(z) = E[log p_z(y|x) r(y)] - lambda KL(p_z || p)``. Not covered: the loop around it (``loop``).
+``J(z) = E[log p_z(y|x) r(y)] - lambda KL(p_z || p)``. The KL is exact over the vocabulary at every
+token of the sampled answers; its gradient is taken at those tokens and leaves out how ``z`` changes
+which answers are sampled. Not covered: the loop around it (``loop``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
-from t2app.engine import Engine, Prompt
+from t2app.engine import Engine
+from t2app.scoring import BASE
 from t2app.tasks import Problem, Task
-from t2app.training import batches, losses
+from t2app.training import losses
+from t2app.training.moves import Scored
 from t2app.training.rollouts import Rollouts, sample
 from t2app.training.settings import Settings
 from t2app.training.tally import Tally
-
-# Answers whose distance from the base is taken where it is only shown.
-SHOWN = 16
 
 
 def gradient(
@@ -29,10 +29,11 @@ def gradient(
     problems: Sequence[Problem],
     seeds: Sequence[int],
     whole: int,
-) -> Tally:
+) -> tuple[Tally, Scored]:
     """Sample answers and add their share of a step's gradient to ``delta.grad``.
 
-    ``whole`` is how many problems the step has in all processes together.
+    ``whole`` is how many problems the step has in all processes together. The second result is what
+    was scored, to measure by how far the step moves the policy.
     """
     rollouts = sample(
         engine,
@@ -43,49 +44,39 @@ def gradient(
         temperature=settings.temperature,
         seeds=seeds,
     )
-    found = backward(engine, rollouts, settings, delta, whole * settings.samples)
+    found, scored = backward(engine, rollouts, settings, delta, whole * settings.samples)
     found.add("reward", rollouts.rewards.sum().item(), rollouts.rewards.numel())
-    return found
+    return found, scored
 
 
 def backward(
     engine: Engine, rollouts: Rollouts, settings: Settings, delta: Tensor, answers: int
-) -> Tally:
-    """Add up gradients, divided by ``answers``, over micro-batches; tallies the KL.
+) -> tuple[Tally, Scored]:
+    """Add up gradients, divided by ``answers``, over micro-batches; tallies the KL of a token.
 
     Answers without advantage (all samples of their prompt got the same reward) have no gradient but
     that of the KL, so they are skipped where it does not count. Where it is only to be shown, it is
-    that of a few answers.
+    that of the first micro-batch.
     """
     advantage = losses.advantages(rollouts.rewards, settings.group_baseline).flatten()
+    chosen = [i for i, a in enumerate(advantage.tolist()) if settings.kl > 0 or a != 0]
     advantage = advantage.to(delta.device)
-    total = len(rollouts.completions)
-    chosen = [i for i in range(total) if settings.kl > 0 or advantage[i] != 0]
-    found = Tally()
-    groups = batches.micro_batches(engine, rollouts.prompts, rollouts.completions, chosen)
+    found, scored = Tally(), Scored()
+    groups = engine.scoring_batches(rollouts.prompts, rollouts.completions, chosen)
     for number, part in enumerate(groups):
-        prompts = [rollouts.prompts[i] for i in part]
-        completions = [rollouts.completions[i] for i in part]
+        rows = [rollouts.prompts[i] for i in part], [rollouts.completions[i] for i in part]
+        measured = settings.kl > 0 or number == 0
         with engine.turns.turn():
-            logprobs, mask = engine.logprobs(prompts, completions, delta, settings.temperature)
-            loss = losses.policy_gradient(logprobs, mask, advantage[part])
-            rows = len(part) if settings.kl > 0 else SHOWN * (number == 0)
-            if rows:
-                kl = _kl(engine, prompts[:rows], completions[:rows], logprobs[:rows], settings)
-                loss = loss + settings.kl * kl if settings.kl > 0 else loss
-                found.add("kl", kl.item(), len(prompts[:rows]))
+            scores = engine.score(
+                *rows,
+                delta,
+                temperature=settings.temperature,
+                reference=BASE if measured else None,
+            )
+            loss = losses.policy_gradient(scores.logprobs, scores.mask, advantage[part])
+            if scores.kl is not None:
+                loss = loss + settings.kl * scores.kl.sum()
+                found.add("kl", scores.kl.sum().item(), scores.tokens)
             (loss / answers).backward()
-    return found
-
-
-def _kl(
-    engine: Engine,
-    prompts: Sequence[Prompt],
-    completions: Sequence[Prompt],
-    logprobs: Tensor,
-    settings: Settings,
-) -> Tensor:
-    """Distance of answers from the base, summed; ``logprobs`` (B, T) are right-aligned."""
-    with torch.no_grad():
-        base, mask = engine.logprobs(prompts, completions, None, settings.temperature)
-    return losses.kl_to_base(logprobs[:, -base.shape[1] :], base, mask)
+            scored.keep(*rows, scores)
+    return found, scored

@@ -32,6 +32,8 @@ HELP = {
     "seed": "decides the split of the rows, their order and the sampled answers",
     "temperature": "of the sampled answers",
     "clip": "longest gradient",
+    "step_kl": "the most that a step may change the answers: KL for each token, in nats; a longer "
+    "step is shortened",
     "group_baseline": "compare each sampled answer with the others to the same row",
     "validation": "rows, at most, that choose the best step",
     "validate_every": "steps from one validation to the next",
@@ -52,6 +54,7 @@ class Settings:
     seed: int = 0
     temperature: float = 1.0
     clip: float = 1e-3
+    step_kl: float = 0.2
     group_baseline: bool = True
     validation: int = 96
     validate_every: int = 6
@@ -64,7 +67,7 @@ class Settings:
         for name in ("steps", "prompts", "samples", "validation", "validate_every"):
             if getattr(self, name) < 1:
                 raise T2Error(f"{name} is {getattr(self, name)}: it must be at least 1")
-        for name in ("learning_rate", "temperature", "clip"):
+        for name in ("learning_rate", "temperature", "clip", "step_kl"):
             if not 0 < getattr(self, name) < math.inf:
                 raise T2Error(f"{name} is {getattr(self, name)}: it must be above 0")
         if not 0 <= self.kl < math.inf:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-KINDS = ("reward", "kl", "loss")
+KINDS = ("reward", "kl", "loss", "move")
 
 
 class Tally:

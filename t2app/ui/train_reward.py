@@ -42,6 +42,7 @@ def panel() -> dict[str, Any]:
             language="python",
             lines=6,
             max_lines=24,
+            interactive=True,
             show_label=False,
             elem_id="t2-own-code",
         )

@@ -75,7 +75,7 @@ def test_agreed_counts_the_tokens_that_greedy_decoding_begins_with(engine, rows)
     prompts, mixes, said = rows
     guesses = [list(c.token_ids) for c in said]
     guesses[1][2] = (guesses[1][2] + 1) % 50
-    agreed = engine.agreed(prompts, guesses, mixes, batch_size=2)
+    agreed = engine.agreed(prompts, guesses, mixes)
     assert [count for count, _ in agreed] == [
         2 if i == 1 else len(g) for i, g in enumerate(guesses)
     ]

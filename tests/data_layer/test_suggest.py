@@ -104,13 +104,18 @@ def test_short_answers_and_labels_in_scripts_without_spaces(golds: list[str]) ->
     assert suggest(golds).reward == "exact"
 
 
-def test_too_many_labels_are_free_answers_and_said_to_be() -> None:
-    found = suggest([f"intent {n % 200}" for n in range(1000)])
+@pytest.mark.parametrize("rows", [400, 1000])
+def test_too_many_labels_are_free_answers_and_said_to_be(rows: int) -> None:
+    found = suggest([f"intent {n % 200}" for n in range(rows)])
     assert found.reward == "exact"
     assert found.why.startswith(
         "The answers are 200 different labels, more than the 100 of a closed set: they are treated "
         "as free answers."
     )
+
+
+def test_short_answers_that_hardly_repeat_are_not_called_labels() -> None:
+    assert "labels" not in suggest([f"town {n}" for n in range(300)] + ["town 1"] * 9).why
 
 
 def test_what_has_digits_only_is_said_to_be_no_number() -> None:

@@ -90,6 +90,7 @@ def test_a_reward_of_the_users_own_reads_the_row() -> None:
     kept = RowsTask.from_dict(json.loads(json.dumps(task.to_dict())))
     assert kept.rows == task.rows
     assert kept.sources == {"mine.py": OWN}
+    assert task.dataset.reading["rewards"] == {"mine.py": OWN}, "an expert's header has it"
     assert kept.score([problem] * 2, [problem.gold, "no"]) == [0.5, 0]
     assert build(check(table)).problems("test", 1)[0].row == (), "cells only where they are read"
 

@@ -110,6 +110,22 @@ def test_odd_results() -> None:
 
 
 @pytest.mark.parametrize(
+    ("source", "value"),
+    [
+        (
+            "from collections import Counter\ndef f(): return Counter('aab').most_common(1)",
+            [("a", 2)],
+        ),
+        ("import datetime\ndef f(): return datetime.datetime.strptime('7', '%d').day", 7),
+        ("import functools\ndef f(): return functools.singledispatch(len)([1])", 1),
+        ("import random\ndef f(): return len(random.sample(range(9), 3))", 3),
+    ],
+)
+def test_modules_that_others_import_when_they_are_first_used(source: str, value: object) -> None:
+    assert run(source, "f", [[]]).values == (value,)
+
+
+@pytest.mark.parametrize(
     ("result", "message"),
     [
         ("lambda: 0", "type function"),

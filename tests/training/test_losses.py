@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
 
-from t2app.training.losses import advantages, kl_to_base, policy_gradient
+from t2app.training.losses import advantages, policy_gradient
 
 
 def tensor(*rows) -> torch.Tensor:
@@ -52,49 +50,13 @@ def test_gradient_of_the_policy_is_the_advantage():
 
 
 def test_micro_batches_add_up():
-    logprobs, base, advantage = torch.randn(6, 3), torch.randn(6, 3), torch.randn(6)
+    logprobs, advantage = torch.randn(6, 3), torch.randn(6)
     mask = torch.rand(6, 3) > 0.3
     halves = (slice(0, 2), slice(2, 6))
     torch.testing.assert_close(
         sum(policy_gradient(logprobs[h], mask[h], advantage[h]) for h in halves),
         policy_gradient(logprobs, mask, advantage),
     )
-    torch.testing.assert_close(
-        sum(kl_to_base(logprobs[h], base[h], mask[h]) for h in halves),
-        kl_to_base(logprobs, base, mask),
-    )
-
-
-def test_kl_by_hand():
-    # d = base - policy: 1 and -1; e - 2 and 1/e.
-    found = kl_to_base(tensor([-2, -1]), tensor([-1, -2]), torch.ones(1, 2, dtype=torch.bool))
-    assert found.item() == pytest.approx((math.e - 2) + 1 / math.e)
-
-
-def test_kl_is_zero_at_equality_and_never_negative():
-    mask = torch.rand(50, 7) > 0.4
-    logprobs = -torch.rand(50, 7) * 5
-    assert kl_to_base(logprobs, logprobs, mask).item() == 0
-    for _ in range(20):
-        assert kl_to_base(logprobs, -torch.rand(50, 7) * 5, mask).item() >= 0
-
-
-def test_masked_tokens_do_not_count():
-    mask = torch.tensor([[False, True]])
-    other = kl_to_base(tensor([-9, -2]), tensor([-1, -1]), mask)
-    assert other.item() == kl_to_base(tensor([0, -2]), tensor([0, -1]), mask).item()
-
-
-def test_kl_estimates_the_kl():
-    """On samples of the policy its mean is the divergence of the two distributions."""
-    torch.manual_seed(0)
-    policy = torch.tensor([0.5, 0.3, 0.2]).log()
-    base = torch.tensor([0.4, 0.2, 0.4]).log()
-    drawn = torch.multinomial(policy.exp(), 40_000, replacement=True)[:, None]
-    ones = torch.ones_like(drawn, dtype=torch.bool)
-    estimate = kl_to_base(policy[drawn], base[drawn], ones).item() / len(drawn)
-    exact = (policy.exp() * (policy - base)).sum().item()
-    assert estimate == pytest.approx(exact, rel=0.05)
 
 
 @pytest.mark.parametrize("group_baseline", [False, True])

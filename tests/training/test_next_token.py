@@ -11,7 +11,7 @@ from torch.nn import functional
 from t2app.data import build, check, table_from_cells
 from t2app.errors import T2Error
 from t2app.tasks import Problem
-from t2app.training import batches, experts, loop, next_token
+from t2app.training import experts, loop, next_token
 from tests.training.toy import SMALL
 
 SAID = Problem("toy", "what?", "x", "fast", "step by step")
@@ -35,7 +35,7 @@ def test_marks_that_somebody_typed_end_nothing(empty_engine):
 @pytest.mark.parametrize("most", [None, 30])
 def test_the_loss_is_the_cross_entropy_of_a_token(learner, monkeypatch, most):
     if most:
-        monkeypatch.setattr(batches, "MOST_TOKENS", most)
+        monkeypatch.setattr("t2app.engine.TOKENS_AT_ONCE", (most, most))
     task = replace(SAID, question="fox"), replace(SAID, question="dog and fox", steps="one")
     from tests.training.toy import TASK
 
@@ -43,7 +43,7 @@ def test_the_loss_is_the_cross_entropy_of_a_token(learner, monkeypatch, most):
     delta.grad = torch.zeros_like(delta)
     answers = [next_token.answer_ids(learner, p) for p in task]
     tokens = sum(map(len, answers))
-    found = next_token.gradient(learner, TASK, delta, task, tokens)
+    found, _ = next_token.gradient(learner, TASK, delta, task, tokens)
     expected = 0.0
     for problem, answer in zip(task, answers, strict=True):
         prompt = learner.prompt_ids(TASK.messages(problem))

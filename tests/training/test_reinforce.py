@@ -28,7 +28,7 @@ def rollouts(engine, score=ended, samples: int = 3, seed: int = 0):
 
 def grown(engine, found, settings, monkeypatch=None, tokens: int | None = None) -> torch.Tensor:
     if tokens:
-        monkeypatch.setattr(batches, "MOST_TOKENS", tokens)
+        monkeypatch.setattr("t2app.engine.TOKENS_AT_ONCE", (tokens, tokens))
     delta = torch.full((engine.svf.layout.total,), 0.05, requires_grad=True)
     delta.grad = torch.zeros_like(delta)
     reinforce.backward(engine, found, settings, delta, len(found.completions))
@@ -97,18 +97,6 @@ def test_micro_batches_change_nothing(learner, monkeypatch, kl):
     parts = grown(learner, found, settings, monkeypatch, tokens=40)
     assert whole.any()
     torch.testing.assert_close(whole, parts, rtol=1e-3, atol=1e-6)
-
-
-def test_micro_batches_hold_every_row_once_and_fit(learner):
-    prompts = [[1] * n for n in (5, 900, 40, 3000, 7, 5000, 10)]
-    completions = [[1] * n for n in (3, 10, 200, 50, 60, 4000, 1)]
-    chosen = [0, 1, 2, 3, 5, 6]
-    groups = list(batches.micro_batches(learner, prompts, completions, chosen))
-    assert sorted(i for group in groups for i in group) == chosen
-    assert len(groups) > 1
-    for group in groups:
-        width = max(len(prompts[i]) + len(completions[i]) for i in group)
-        assert len(group) == 1 or len(group) * width <= batches.MOST_TOKENS
 
 
 def test_equal_rewards_teach_nothing(learner):

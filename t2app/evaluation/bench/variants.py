@@ -50,9 +50,7 @@ class Variant:
 
     def _step(self, ids: Tensor, cache: DynamicCache) -> Tensor:
         with self.context():
-            logits = self.model(
-                input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1
-            ).logits
+            logits = self.model(input_ids=ids, cache=cache, use_cache=True, logits_to_keep=1).logits
         return logits[:, -1:].argmax(-1)
 
 

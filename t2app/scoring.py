@@ -1,0 +1,352 @@
+"""What the model makes of given tokens: log-probabilities, exact KL divergences, hidden states.
+
+Rows are padded on the right and go through the decoder without an attention mask or positions:
+under a causal mask no real token sees the padding. That is faster than left padding with a mask,
+and it keeps clear of attention kernels whose backward pass gives NaN when they are handed an
+explicit mask (pytorch issue 196678). Logits exist for a few hundred tokens at a time only, and are
+computed a second time in the backward pass, so neither a large vocabulary nor a long answer decides
+how many rows fit. Not covered: decoding (``engine``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.functional import scaled_dot_product_attention
+from torch.overrides import TorchFunctionMode
+from torch.utils.checkpoint import checkpoint
+from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer
+
+Prompt = list[int]
+
+# Logits that exist at once: 2**25 are 128 MB in float32.
+CHUNK_LOGITS = 2**25
+
+
+# A beginning that all prompts share is computed once; a shorter one is not worth a pass of its own.
+FEWEST_SHARED = 8
+
+
+class Base:
+    """Stands for the base model where a reference policy is asked for."""
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """Stands for the policy that gave these hidden states (N, hidden) to the same N tokens."""
+
+    states: Tensor
+
+
+BASE = Base()
+# A policy to compare with: a mix (R,) or (B, R), the base, or one whose hidden states are known.
+Reference = Tensor | Base | Hidden
+
+
+@dataclass(frozen=True)
+class TokenScores:
+    """Scores of the tokens of B completions, left-aligned, float32, 0 beyond each one's end.
+
+    ``logprobs`` (B, T) are those of the chosen tokens, ``kl`` (B, T) is KL(policy || reference)
+    over the whole vocabulary before each token (None without a reference). ``entropy`` (B, T) is
+    that of the policy and ``top`` (B, T) says whether the token is the likeliest one, both without
+    a gradient. ``mask`` (B, T) marks the tokens that are there. Nats throughout.
+    """
+
+    logprobs: Tensor
+    mask: Tensor
+    entropy: Tensor
+    top: Tensor
+    hidden: Hidden
+    kl: Tensor | None = None
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens were scored."""
+        return int(self.mask.sum())
+
+
+class Head:
+    """Everything a causal language model does after its decoder: output head, scaling, capping.
+
+    ``logits(hidden)`` runs the model's own ``forward`` with the decoder left out, so that no family
+    needs a rule of its own.
+    """
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self._model = model
+        self._decoder = model.get_decoder()
+        self._given: ContextVar[Tensor | None] = ContextVar("given_hidden", default=None)
+        self._output: type[Any] | None = None
+        self._own = self._decoder.forward
+        self._decoder.forward = self._forward
+
+    @classmethod
+    def on(cls, model: PreTrainedModel) -> Head:
+        """The head of a model; the same one for everybody who asks."""
+        there = getattr(model.get_decoder().forward, "__self__", None)
+        return there if isinstance(there, cls) else cls(model)
+
+    @property
+    def device(self) -> torch.device:
+        """Where token ids go in."""
+        return self._model.get_input_embeddings().weight.device
+
+    @property
+    def vocabulary(self) -> int:
+        """How many logits there are for a token."""
+        return self._model.get_output_embeddings().weight.shape[0]
+
+    def hidden(self, ids: Tensor) -> Tensor:
+        """Last hidden states (B, T, hidden) of right-padded ids (B, T)."""
+        with _attention_for(ids):
+            return self._decoder(input_ids=ids, use_cache=False).last_hidden_state
+
+    @property
+    def shareable(self) -> bool:
+        """Whether rows can go on from one beginning: keys and values alone carry what was read."""
+        kinds = DynamicCache(config=self._model.config).layers
+        return bool(kinds) and all(type(layer) is DynamicLayer for layer in kinds)
+
+    def hidden_behind(self, beginning: Tensor, rest: Tensor) -> Tensor:
+        """Last hidden states (B, T, hidden) of ``rest`` (B, T) behind one ``beginning`` (1, S)."""
+        cache = DynamicCache(config=self._model.config)
+        with _attention_for(rest):
+            self._decoder(input_ids=beginning, cache=cache, use_cache=True)
+            cache.batch_repeat_interleave(len(rest))
+            return self._decoder(input_ids=rest, cache=cache, use_cache=True).last_hidden_state
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Logits (N, V) in float32 of hidden states (N, hidden)."""
+        token = self._given.set(hidden[None])
+        try:
+            ids = torch.zeros(1, hidden.shape[0], dtype=torch.long, device=hidden.device)
+            return self._model(input_ids=ids, use_cache=False).logits[0].float()
+        finally:
+            self._given.reset(token)
+
+    def _forward(self, *args: Any, **kwargs: Any) -> Any:
+        given = self._given.get()
+        if given is not None and self._output is not None:
+            return self._output(last_hidden_state=given)
+        out = self._own(*args, **kwargs)
+        self._output = type(out)
+        return out
+
+
+class Scorer:
+    """Scores completions under a mix; ``using(delta)`` puts one into effect for a forward pass."""
+
+    def __init__(self, head: Head, using: Callable[[Tensor | None], Any], pad: int) -> None:
+        self._head, self._using, self._pad = head, using, pad
+
+    def score(
+        self,
+        prompts: Sequence[Prompt],
+        completions: Sequence[Prompt],
+        delta: Tensor | None = None,
+        *,
+        temperature: float = 1.0,
+        reference: Reference | None = None,
+        allowed: Sequence[Sequence[Sequence[int]]] | None = None,
+    ) -> TokenScores:
+        """Score every token of every completion; differentiable in ``delta`` (R,) or (B, R).
+
+        ``reference`` is the policy that the KL is taken to. ``allowed`` holds, for each token of
+        each completion, the ids that it is chosen among: its log-probability is then that among
+        them alone. The ids are those that were sampled, never text that was encoded again.
+        """
+        device = self._head.device
+        chosen = torch.tensor([t for c in completions for t in c], dtype=torch.long, device=device)
+        hidden = self._before_tokens(prompts, completions, delta)
+        there = None
+        if reference is not None:
+            there = self._of_reference(prompts, completions, reference)
+        groups = None if allowed is None else _padded([a for row in allowed for a in row], device)
+        values = self._by_chunks(hidden, chosen, there, groups, temperature)
+        counts = [len(c) for c in completions]
+        logprobs, entropy, top, kl = (_unflatten(v, counts) for v in values)
+        mask = _unflatten(torch.ones_like(chosen, dtype=torch.bool), counts)
+        kl = kl if reference is not None else None
+        return TokenScores(logprobs, mask, entropy, top, Hidden(hidden.detach()), kl)
+
+    @torch.no_grad()
+    def embed(self, prompts: Sequence[Prompt], delta: Tensor | None = None) -> Tensor:
+        """Last hidden state at the last token of each prompt: (B, hidden) in float32."""
+        with self._using(delta):
+            hidden = self._head.hidden(self._right_pad(prompts))
+        last = torch.tensor([len(p) - 1 for p in prompts], device=hidden.device)
+        return hidden[torch.arange(len(prompts), device=hidden.device), last].float()
+
+    def _before_tokens(
+        self, prompts: Sequence[Prompt], completions: Sequence[Prompt], delta: Tensor | None
+    ) -> Tensor:
+        """Hidden states (N, hidden) that predict the N tokens of all completions."""
+        rows = [p + c for p, c in zip(prompts, completions, strict=True)]
+        one_mix = delta is None or delta.dim() == 1
+        shared = self._head.shareable and one_mix and _shared_beginning(prompts)
+        with self._using(delta):
+            if not shared:
+                hidden = self._head.hidden(self._right_pad(rows))
+                return hidden[_positions(prompts, completions, hidden.device)]
+            beginning = self._right_pad([rows[0][:shared]])
+            rest = self._right_pad([row[shared:] for row in rows])
+            hidden = self._head.hidden_behind(beginning, rest)
+        return hidden[_positions([p[shared:] for p in prompts], completions, hidden.device)]
+
+    @torch.no_grad()
+    def _of_reference(
+        self, prompts: Sequence[Prompt], completions: Sequence[Prompt], reference: Reference
+    ) -> Tensor:
+        if isinstance(reference, Hidden):
+            return reference.states
+        delta = None if isinstance(reference, Base) else reference
+        return self._before_tokens(prompts, completions, delta)
+
+    def _right_pad(self, rows: Sequence[Prompt]) -> Tensor:
+        width = max(1, *map(len, rows))
+        padded = [row + [self._pad] * (width - len(row)) for row in rows]
+        return torch.tensor(padded, dtype=torch.long, device=self._head.device)
+
+    def _by_chunks(
+        self,
+        hidden: Tensor,
+        chosen: Tensor,
+        reference: Tensor | None,
+        allowed: Tensor | None,
+        temperature: float,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Log-probability, entropy, top and KL (N,) of N tokens, a chunk of logits at a time."""
+        size = max(1, CHUNK_LOGITS // self._head.vocabulary)
+        found = []
+        for start in range(0, len(chosen), size):
+            part = slice(start, start + size)
+            found.append(
+                checkpoint(
+                    self._tokens,
+                    hidden[part],
+                    chosen[part],
+                    None if reference is None else reference[part],
+                    None if allowed is None else allowed[part],
+                    temperature,
+                    use_reentrant=False,
+                )
+            )
+        if not found:
+            nothing = hidden.new_zeros(0, dtype=torch.float32)
+            return nothing, nothing, nothing.bool(), nothing
+        return tuple(torch.cat(column) for column in zip(*found, strict=True))
+
+    def _tokens(
+        self,
+        hidden: Tensor,
+        chosen: Tensor,
+        reference: Tensor | None,
+        allowed: Tensor | None,
+        temperature: float,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        logits = self._head.logits(hidden) / temperature
+        logs = logits.log_softmax(-1)
+        picked = logs.gather(-1, chosen[:, None])[:, 0]
+        if allowed is not None:
+            among = logits.gather(-1, allowed.clamp(min=0)).masked_fill(allowed < 0, -torch.inf)
+            picked = logits.gather(-1, chosen[:, None])[:, 0] - among.logsumexp(-1)
+        shares = logs.exp()
+        entropy = -_expected(shares.detach(), logs.detach())
+        top = logits.detach().argmax(-1) == chosen
+        if reference is None:
+            return picked, entropy, top, torch.zeros_like(picked)
+        with torch.no_grad():
+            there = (self._head.logits(reference) / temperature).log_softmax(-1)
+        return picked, entropy, top, _expected(shares, logs - there)
+
+
+class _Float32Attention(TorchFunctionMode):
+    """Attention in float32, whatever the model computes in.
+
+    On a CPU the backward pass of attention in bfloat16 takes about as long as the rest of the model
+    (SmolLM2, 96 tokens a row: 37 ms a layer, 13 in float32).
+    """
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if function is not scaled_dot_product_attention:
+            return function(*args, **kwargs)
+        dtype = args[0].dtype
+        args = [_as_float(value) for value in args]
+        kwargs = {name: _as_float(value) for name, value in kwargs.items()}
+        return function(*args, **kwargs).to(dtype)
+
+
+def _as_float(value: Any) -> Any:
+    is_number = isinstance(value, Tensor) and value.is_floating_point()
+    return value.float() if is_number else value
+
+
+@contextmanager
+def _attention_for(ids: Tensor) -> Iterator[None]:
+    """The attention kernels that a backward pass can rely on; any without a gradient."""
+    if not torch.is_grad_enabled():
+        yield
+    elif ids.device.type == "cpu":
+        with _Float32Attention():
+            yield
+    else:
+        # cuDNN's is left out: where a sliding window hands it a mask, its backward pass can give
+        # NaN (pytorch issue 196678).
+        others = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+        with sdpa_kernel(others):
+            yield
+
+
+def _expected(shares: Tensor, values: Tensor) -> Tensor:
+    """``sum_v shares_v values_v`` (N,), where a token of probability 0 counts nothing."""
+    return (shares * values.masked_fill(shares == 0, 0.0)).sum(-1)
+
+
+def _shared_beginning(prompts: Sequence[Prompt]) -> int:
+    """Tokens that all prompts begin with, where it is worth while; 0 elsewhere.
+
+    Each prompt keeps its last token: the state behind it predicts the first of the completion.
+    """
+    if len(prompts) < 2:
+        return 0
+    first, last = min(prompts), max(prompts)
+    most = min(map(len, prompts)) - 1
+    same = next((i for i in range(most) if first[i] != last[i]), most)
+    return same if same >= FEWEST_SHARED else 0
+
+
+def _positions(
+    prompts: Sequence[Prompt], completions: Sequence[Prompt], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Row and column of the hidden state that predicts each token of each completion."""
+    rows = [i for i, c in enumerate(completions) for _ in c]
+    columns = [
+        len(p) - 1 + j for p, c in zip(prompts, completions, strict=True) for j in range(len(c))
+    ]
+    return torch.tensor(rows, device=device).long(), torch.tensor(columns, device=device).long()
+
+
+def _padded(groups: Sequence[Sequence[int]], device: torch.device) -> Tensor:
+    """Groups of ids as a tensor (N, longest), -1 where there is none."""
+    width = max(1, *map(len, groups)) if groups else 1
+    rows = [[*group, *[-1] * (width - len(group))] for group in groups]
+    return torch.tensor(rows, dtype=torch.long, device=device)
+
+
+def _unflatten(values: Tensor, counts: Sequence[int]) -> Tensor:
+    """Values of all tokens (N,) as rows (B, T), zero beyond each row's count."""
+    width = max(1, *counts) if counts else 1
+    parts = [
+        torch.nn.functional.pad(part, (0, width - len(part))) for part in values.split(list(counts))
+    ]
+    return torch.stack(parts)
