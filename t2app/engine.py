@@ -365,13 +365,14 @@ class Engine:
         prompts: Sequence[Prompt],
         drafts: Sequence[Prompt],
         delta: Tensor | None = None,
+        most_rows: int | None = None,
     ) -> list[tuple[int, float]]:
         """How many tokens of each draft greedy decoding would begin with, and how likely they are.
 
         The second is the sum of their log-probabilities, at temperature 1.
         """
         found: dict[int, tuple[int, float]] = {}
-        for part in self.scoring_batches(prompts, drafts):
+        for part in self.scoring_batches(prompts, drafts, most_rows=most_rows):
             mixes = delta[part] if delta is not None and delta.dim() == 2 else delta
             scores = self.score([prompts[i] for i in part], [drafts[i] for i in part], mixes)
             same = (scores.top | ~scores.mask).cumprod(-1).bool() & scores.mask

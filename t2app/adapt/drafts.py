@@ -30,7 +30,7 @@ def generate(
     """
     room = [min(max_new_tokens, engine.base.context - len(prompt)) for prompt in prompts]
     drafts = [draft[:most] for draft, most in zip(drafts, room, strict=True)]
-    agreed = engine.agreed(prompts, drafts, mixes)
+    agreed = engine.agreed(prompts, drafts, mixes, most_rows=batch_size)
     heads = [draft[:count] for draft, (count, _) in zip(drafts, agreed, strict=True)]
     done = [
         engine.completion(head, likely) for head, (_, likely) in zip(heads, agreed, strict=True)

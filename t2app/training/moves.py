@@ -3,7 +3,8 @@
 One learning rate cannot serve a model with seven thousand singular values and one with a million,
 so a step is judged by what it does: the KL divergence, for each token of the step's own answers, of
 the policy after it from the policy before it. Beyond ``settings.step_kl`` the step is shortened;
-the KL grows with the square of the step, which tells by how much. Not covered: the step itself (``loop``).
+the KL grows with the square of the step, which tells by how much. Not covered: the step itself
+(``loop``).
 """
 
 from __future__ import annotations

@@ -285,9 +285,11 @@ def test_where_memory_runs_out_fewer_rows_go_at_once(
             raise error
 
     handle = engine.model.get_decoder().layers[0].register_forward_pre_hook(small)
-    [halved] = few_shot.search(engine, shots, replace(settings, batch=16))
+    try:
+        [halved] = few_shot.search(engine, shots, replace(settings, batch=16))
+    finally:
+        handle.remove()
     assert halved.fitnesses == pytest.approx(whole.fitnesses, abs=1e-5)
-    handle.remove()
     assert [rows for rows in seen if rows > 1][:3] == [16, 8, 4]
 
 
