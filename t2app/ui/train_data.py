@@ -226,7 +226,7 @@ def looked(engine: Engine, draft: Draft, described: bool) -> Values:
 
 def _introduced(engine: Engine, draft: Draft) -> Values:
     """A draft of new rows, with a name and a description to begin with."""
-    if draft.table is None:
+    if draft.table is None and not draft.unread:
         return _refused(_problem(draft), OPENED)
     taken = engine.library.experts()
     return (
