@@ -338,7 +338,9 @@ def _preview(task: Task, spec: Spec, say: Any) -> Preview:
     from t2app import data
 
     rows = task.rows["train"] if isinstance(task, data.RowsTask) else ()
-    shown = data.preview(task, rows[0] if rows else task.problems("train", 1, spec.settings.seed)[0])
+    shown = data.preview(
+        task, rows[0] if rows else task.problems("train", 1, spec.settings.seed)[0]
+    )
     for line in shown.lines():
         say(line)
     return shown

@@ -172,7 +172,7 @@ class _Guess:
         return [c for c in names if c not in coded]
 
     def _second_question(self) -> None:
-        """A text below a question that is the same for all rows, or below one in another language."""
+        """A text below a question that is the same for all rows, or is in another language."""
         question = self.roles["question"]
         if question is None or self.roles["context"] or "context" in self.known:
             return

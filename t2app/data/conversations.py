@@ -119,7 +119,7 @@ def _text(turn: Mapping[str, Any]) -> str:
 
 
 def refuse_preferences(columns: Sequence[str], name: str, booleans: Sequence[str]) -> None:
-    """Raise T2Error for files of answers to choose from. ``booleans`` are columns of true, false."""
+    """Raise T2Error for files of answers to choose from. ``booleans`` hold true or false."""
     by_plain = {plain(column): column for column in columns}
     words = {word: column for text, column in by_plain.items() for word in text.split()}
     for good, bad in (("chosen", "rejected"), ("preferred", "dispreferred"), ("winner", "loser")):

@@ -199,7 +199,7 @@ def _lenient(text: str, delimiter: str) -> Iterator[list[str]]:
 
 
 def _bare(records: list[Record], delimiter: str) -> list[Record]:
-    """Without the frame of a Markdown table: pipes around each row, and the rule below the names."""
+    """Without the frame of a Markdown table: pipes around each row, the rule below the names."""
     if delimiter != "|" or not records:
         return records
     framed = [not cells[0] and not cells[-1] and len(cells) > 2 for _, cells in records]

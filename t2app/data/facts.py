@@ -19,7 +19,8 @@ REPEATS, MOST_LABELS = 3, 100
 LABEL_WIDTH = 60
 WORDS = 2.5  # of a text, on average
 _DATE = re.compile(
-    r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[ T]\d{1,2}:\d{2}.*)?|(?:mon|tue|wed|thu|fri|sat|sun)\w* .*\d.*",
+    r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[ T]\d{1,2}:\d{2}.*)?"
+    r"|(?:mon|tue|wed|thu|fri|sat|sun)\w* .*\d.*",
     re.IGNORECASE,
 )
 _LINK = re.compile(r"(?:https?://|www\.)\S+|\S+@\S+\.\w+|@\w+")

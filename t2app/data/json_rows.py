@@ -222,7 +222,7 @@ def _by_row(value: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def nested(value: Any) -> Any:
-    """A list or object that a cell holds as text, as JSON or as Python writes it; else the value."""
+    """A list or object that a cell holds as text, in JSON or Python; else the value."""
     if not isinstance(value, str) or value.lstrip()[:1] not in ("[", "{"):
         return value
     for load in (_loaded, _literal):

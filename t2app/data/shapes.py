@@ -193,8 +193,9 @@ def _of_turns(
             continue
         prompts = [rest.pop(key) for key in list(rest) if role_rank(key, "system") is not None]
         system = said.system or as_cell(next(iter(prompts), None))
-        rows.append((number, {"system": system, "user": said.question, "assistant": said.answer,
-                              **{k: v for k, v in rest.items() if k not in ("user", "assistant")}}))  # fmt: skip
+        others = {k: v for k, v in rest.items() if k not in ("user", "assistant")}
+        turns = {"system": system, "user": said.question, "assistant": said.answer}
+        rows.append((number, {**turns, **others}))
     refuse_most(refused, len(records), name)
     found.roles = {"question": "user", "answer": "assistant", "system": "system"}
     if answers and not any(row["assistant"] for _, row in rows):

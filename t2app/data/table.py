@@ -2,8 +2,8 @@
 
 Encoding, delimiter and header are detected and can be named; what was guessed is told in ``notes``,
 and where two readings are possible Unclear is raised. A row that does not fit is rejected with its
-number and a reason, a file that cannot be read is a T2Error. Not covered: Excel workbooks, and files
-larger than ``MAX_BYTES``, which are refused.
+number and a reason, a file that cannot be read is a T2Error. Not covered: Excel workbooks, and
+files larger than ``MAX_BYTES``, which are refused.
 """
 
 from __future__ import annotations

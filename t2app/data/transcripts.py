@@ -165,7 +165,7 @@ def _rows_of(text: str, marks: Marks) -> Builder:
 
 
 def _blocks(text: str, marks: Marks) -> list[tuple[int, list[tuple[str, str]]]]:
-    """The turns of each row: from one question to the next, or of a conversation to a blank line."""
+    """The turns of each row: to the next question, or of a conversation to a blank line."""
     matches = list(marks.pattern.finditer(text))
     found: list[tuple[int, list[tuple[str, str]]]] = []
     for match, end in zip(matches, [*(m.start() for m in matches[1:]), len(text)], strict=True):

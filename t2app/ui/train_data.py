@@ -113,6 +113,9 @@ def pasted(grid: pd.DataFrame, event: gr.EventData) -> Values:
     kept = [row for row in cells if any(cell.strip() for cell in row)]
     try:
         new = data.read_table(text.encode("utf-8", "replace"), "what was pasted", encoding="utf-8")
+    except data.Unclear as doubt:
+        hint = "Put a row above them that says question and answer."
+        return gr.skip(), note(f"{doubt.fact}. {hint}")
     except T2Error as error:
         return gr.skip(), note(str(error))
     if new.header and not kept:

@@ -96,7 +96,9 @@ def test_the_bar_on_a_terminal(cli, ending, monkeypatch):
     screen = Terminal()
     monkeypatch.setattr(sys, "stderr", screen)
     assert cli(*SMALL, "--overwrite").code == 0
-    shown = screen.getvalue()
+    preview, start, rest = screen.getvalue().partition("\r\x1b[K")
+    assert preview.startswith("a row, as it will be asked and answered:\n  user: ")
+    shown = start + rest
     assert "\n" not in shown
     lines = shown.split("\r\x1b[K")
     assert any("██ training, step 6/6" in line and "best" in line for line in lines)

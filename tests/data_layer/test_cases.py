@@ -92,7 +92,11 @@ CASES = {
     ),
     "messages": (
         objects(
-            {"messages": turns(("system", "Be kind."), ("user", f"Hi {i}"), ("assistant", f"Ho {i}"))}
+            {
+                "messages": turns(
+                    ("system", "Be kind."), ("user", f"Hi {i}"), ("assistant", f"Ho {i}")
+                )
+            }
             for i in N
         ),
         "Hi 0",
@@ -205,7 +209,7 @@ def test_a_guess_that_loses_most_rows_is_asked_about() -> None:
 
 ASKED = {
     "three texts": lines(
-        "x,y,z",
+        "foo,bar,baz",
         (f"thing number {i} here,other number {i} there,some number {i} more" for i in N),
     ),
     "first row names or not": b"hello,hi\nbye,see you\n",

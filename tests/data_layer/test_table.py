@@ -74,7 +74,7 @@ def test_names_and_numbers_below_them_are_told_apart() -> None:
 
 
 def test_a_first_row_that_may_be_either_is_asked_about() -> None:
-    with pytest.raises(Unclear, match="'hello' | 'hi'.*--header if it names them, --no-header"):
+    with pytest.raises(Unclear, match=r"'hello' \| 'hi'.*--header if it names them, --no-header"):
         read_table(b"hello,hi\nbye,see you\n")
     assert read_table(b"hello,hi\nbye,see you\n", header=True).columns == ("hello", "hi")
     assert len(read_table(b"hello,hi\nbye,see you\n", header=False).rows) == 2
