@@ -57,6 +57,7 @@ def test_ctrl_c_finishes_the_step_and_keeps_the_best(cli, ending, press, monkeyp
     done = cli(*SMALL, "--json")
     assert done.code == 0, done.err
     assert done.json["stopped"]
+    assert [turn["role"] for turn in done.json["preview"]["messages"]][-2:] == ["user", "assistant"]
     assert "mine" in ending.library.experts()
     assert [entry["step"] for entry in last_run(ending).curve()][-1] == 3
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
