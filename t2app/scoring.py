@@ -10,6 +10,7 @@ how many rows fit. Not covered: decoding (``engine``).
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -94,6 +95,16 @@ class Head:
         """The head of a model; the same one for everybody who asks."""
         there = getattr(model.get_decoder().forward, "__self__", None)
         return there if isinstance(there, cls) else cls(model)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Head:
+        """The head of a copy of the model."""
+        made = memo[id(self)] = object.__new__(Head)
+        made._model, made._decoder, made._own = (
+            copy.deepcopy(part, memo) for part in (self._model, self._decoder, self._own)
+        )
+        made._given = ContextVar("given_hidden", default=None)
+        made._output = self._output
+        return made
 
     @property
     def device(self) -> torch.device:
