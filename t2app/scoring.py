@@ -159,6 +159,11 @@ class Scorer:
     def __init__(self, head: Head, using: Callable[[Tensor | None], Any], pad: int) -> None:
         self._head, self._using, self._pad = head, using, pad
 
+    @property
+    def vocabulary(self) -> int:
+        """How many logits there are for a token."""
+        return self._head.vocabulary
+
     def score(
         self,
         prompts: Sequence[Prompt],
