@@ -240,7 +240,8 @@ def _within_reach(
     """Shorten a step of RL until it moves the policy by at most ``settings.step_kl`` nats a token.
 
     A step of next-token training is measured only: given answers do not depend on the policy, so
-    a long step cannot spoil what the next one learns from. Gives the KL that is left, summed over tokens, and the tokens; None where nothing was scored.
+    a long step cannot spoil what the next one learns from. Gives the KL that is left, summed over
+    tokens, and the tokens; None where nothing was scored.
     """
     for _ in range(CUTS):
         found = torch.tensor(scored.moved(engine, state.delta.detach()), dtype=torch.float64)
