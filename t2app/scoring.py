@@ -10,6 +10,7 @@ how many rows fit. Not covered: decoding (``engine``).
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -95,6 +96,16 @@ class Head:
         there = getattr(model.get_decoder().forward, "__self__", None)
         return there if isinstance(there, cls) else cls(model)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Head:
+        """The head of a copy of the model."""
+        made = memo[id(self)] = object.__new__(Head)
+        made._model, made._decoder, made._own = (
+            copy.deepcopy(part, memo) for part in (self._model, self._decoder, self._own)
+        )
+        made._given = ContextVar("given_hidden", default=None)
+        made._output = self._output
+        return made
+
     @property
     def device(self) -> torch.device:
         """Where token ids go in."""
@@ -147,6 +158,11 @@ class Scorer:
 
     def __init__(self, head: Head, using: Callable[[Tensor | None], Any], pad: int) -> None:
         self._head, self._using, self._pad = head, using, pad
+
+    @property
+    def vocabulary(self) -> int:
+        """How many logits there are for a token."""
+        return self._head.vocabulary
 
     def score(
         self,

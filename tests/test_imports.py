@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # A part imports parts further up, and its own modules.
 LEVELS = (
     {"t2app", "config", "errors", "turns"},
-    {"svd"},
+    {"svd", "scoring"},
     {"svf"},
     {"models"},
     {"engine"},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
@@ -33,6 +35,20 @@ def test_the_head_is_what_the_model_does_after_its_decoder(engine):
         ours = head.logits(head.hidden(ids)[0])
         assert torch.equal(ours, engine.model(ids).logits[0].float())
     assert Head.on(engine.model) is head
+
+
+def test_a_copy_of_the_model_has_a_head_of_its_own(engine):
+    ids = torch.tensor([PROMPTS[0]])
+    expected = engine.model(ids).logits
+    other = copy.deepcopy(engine.model)
+    with torch.no_grad():
+        engine.model.get_output_embeddings().weight.neg_()
+        try:
+            head = Head.on(other)
+            assert head is not Head.on(engine.model)
+            assert torch.equal(head.logits(head.hidden(ids)[0]), expected[0].float())
+        finally:
+            engine.model.get_output_embeddings().weight.neg_()
 
 
 @pytest.mark.parametrize("rows", [slice(0, 2), slice(0, 3)], ids=["shared beginning", "none"])

@@ -52,6 +52,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--encoding", help="such as cp1252; default: detected")
     parser.add_argument("--delimiter", help="comma, semicolon, tab or pipe; default: detected")
     parser.add_argument(
+        "--header",
+        action=argparse.BooleanOptionalAction,
+        help="the first row names the columns, or not; default: detected",
+    )
+    parser.add_argument(
         "--fitness",
         choices=tuple(FITNESS),
         default="accuracy",
@@ -83,7 +88,9 @@ def run(args: argparse.Namespace) -> int:
     )
     if args.name is not None:
         check_name(args.name)
-    table = data.read_table(args.file, encoding=args.encoding, delimiter=args.delimiter)
+    table = data.read_table(
+        args.file, encoding=args.encoding, delimiter=args.delimiter, header=args.header
+    )
     options = {
         "columns": data.guess(table, columns.parse(args.columns) if args.columns else None),
         "reward": args.reward,

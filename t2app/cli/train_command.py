@@ -32,7 +32,7 @@ from t2app.cli.common import add_model, load_engine, print_json
 from t2app.errors import T2Error
 
 if TYPE_CHECKING:
-    from t2app.data import Report
+    from t2app.data import Preview, Report
     from t2app.engine import Engine
     from t2app.tasks import Task
     from t2app.training.loop import Progress
@@ -157,10 +157,11 @@ def run(args: argparse.Namespace) -> int:
             spec, task, kept = _unfinished(engine, args, world)
         else:
             spec, kept = _begin(engine, task, rejected, args, settings, world)
+        shown = _preview(task, spec, say)
         status = _train(engine, task, spec, kept, world)
     finally:
         world.leave()
-    return _print(args, spec, status) if world.main else 0
+    return _print(args, spec, status, shown) if world.main else 0
 
 
 def _refuse_contradictions(args: argparse.Namespace) -> None:
@@ -332,12 +333,25 @@ def _clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
-def _print(args: argparse.Namespace, spec: Spec, status: Status) -> int:
+def _preview(task: Task, spec: Spec, say: Any) -> Preview:
+    """Show the first row that is trained on as it will be asked and answered."""
+    from t2app import data
+
+    rows = task.rows["train"] if isinstance(task, data.RowsTask) else ()
+    shown = data.preview(
+        task, rows[0] if rows else task.problems("train", 1, spec.settings.seed)[0]
+    )
+    for line in shown.lines():
+        say(line)
+    return shown
+
+
+def _print(args: argparse.Namespace, spec: Spec, status: Status, shown: Preview) -> int:
     report = status.report
     if report is None:
         raise T2Error(f"{status.error}; --resume {spec.id} continues")
     if args.json:
-        print_json({**report, "run": spec.id})
+        print_json({**report, "run": spec.id, "preview": shown.to_dict()})
         return 0
     print(
         f"{report['expert']}: {report['before']['accuracy']:.1%} -> "
@@ -384,6 +398,8 @@ def _from_file(args: argparse.Namespace, say: Any) -> tuple[Engine, Task, str]:
         say(f"  row {row.number}: {row.reason}")
     if len(report.rejected) > SHOWN:
         say(f"  and {len(report.rejected) - SHOWN} more; --rejected FILE writes them all")
+    for note in report.notes:
+        say(note)
     say(report.why)
     return engine, data.build(report, description=args.description), report.rejected_csv()
 

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import csv
 import io
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from t2app.data import choices, trial
+from t2app.data.asked import Example, Sieve, examples_of, kinds, naming_functions
 from t2app.data.columns import Columns, guess
 from t2app.data.rows import labelled, one_answer, problems_of, same_gold
 from t2app.data.split import same_question, split
 from t2app.data.suggest import Suggestion, describe, suggest
-from t2app.data.table import Rejected, Row, Table
+from t2app.data.table import Rejected, Table
 from t2app.data.trial import Trial
+from t2app.data.unclear import Unclear
 from t2app.errors import T2Error
 from t2app.tasks import own, testing
 from t2app.tasks.base import Split
@@ -34,33 +36,13 @@ CHARACTERS_PER_TOKEN = 3  # cautious, where there is no model to count with
 
 
 @dataclass(frozen=True)
-class Example:
-    """A row as the model meets it.
-
-    ``question`` includes context and options; ``gold`` is what the reward compares with (the tests
-    for code); ``answer`` is the cell as it stands in the file.
-    """
-
-    number: int
-    question: str
-    answer: str
-    gold: str
-    options: choices.Options = ()
-    system: str | None = None
-
-    def messages(self) -> list[dict[str, str]]:
-        """The conversation up to where the answer begins."""
-        system = [{"role": "system", "content": self.system}] if self.system else []
-        return [*system, {"role": "user", "content": self.question}]
-
-
-@dataclass(frozen=True)
 class Report:
     """What a table is worth: the rows of each split, the rejected ones, and how it is judged.
 
     ``problem`` says in one line why it cannot be trained on; None where it can. ``answer_tokens``
     is the length of the longest answer. ``rule`` is the reward itself, ``trial`` what it gives on
-    these rows.
+    these rows. ``notes`` tell how the file was read; ``doubt`` is there where that is left to the
+    user, and is the ``problem`` then.
     """
 
     table: Table
@@ -75,6 +57,8 @@ class Report:
     problem: str | None = None
     rule: Reward = REWARDS["exact"]
     trial: Trial | None = None
+    notes: tuple[str, ...] = ()
+    doubt: Unclear | None = None
 
     @property
     def used(self) -> int:
@@ -99,7 +83,7 @@ class Report:
             f"on, {n['validation']} to choose the best step by, {n['test']} to measure before and "
             "after."
         )
-        return f"{text} Rejected: {_kinds(self.rejected)}." if self.rejected else text
+        return f"{text} Rejected: {kinds(self.rejected)}." if self.rejected else text
 
     def rejected_csv(self) -> str:
         """The rejected rows with number and reason, as CSV that a spreadsheet opens safely."""
@@ -127,16 +111,20 @@ def check(
     raised for an unknown reward, and for one that the columns do not serve.
     """
     columns = columns or guess(table)
-    sieve = _Sieve(table)
-    examples = _examples(table, columns, sieve)
+    sieve = Sieve(table)
+    examples = examples_of(table, columns, sieve)
     chosen, rule = _judged(examples, columns, reward, table.name)
     examples = _readable(examples, columns, rule, sieve)
+    named = ""
+    if rule.uses("code"):
+        examples, named = naming_functions(examples)
     examples, longest = _short_enough(examples, sieve, count_tokens, max_tokens)
     examples = _without_repetition(examples, rule, sieve)
     examples, known, merged = labelled(examples, rule)
     rejected = tuple(sorted(sieve.rejected, key=lambda row: row.number))
     splits = split(examples, seed, known)
     tried = trial.run(rule, problems_of(examples, table, rule))
+    doubt = _doubt(table, columns, len(examples), rejected)
     return Report(
         table,
         columns,
@@ -147,11 +135,14 @@ def check(
         splits,
         rejected,
         longest,
-        _too_few(splits, rejected, table.name)
+        (str(doubt) if doubt else None)
+        or _too_few(splits, rejected, table.name)
         or one_answer(examples, rule, table.name)
         or tried.failure,
         rule,
         tried,
+        (*table.notes, *columns.notes, *filter(None, (named,))),
+        doubt,
     )
 
 
@@ -159,60 +150,6 @@ def safe_cell(text: str) -> str:
     """The text with an apostrophe in front where a spreadsheet would run it as a formula."""
     start = text.lstrip()[:1]
     return f"'{text}" if start in FORMULA or text[:1] in ("\t", "\r") else text
-
-
-class _Sieve:
-    """Collects rejected rows."""
-
-    def __init__(self, table: Table) -> None:
-        self.rejected = list(table.rejected)
-        self._cells = {row.number: row.cells for row in table.rows}
-
-    def reject(self, number: int, reason: str) -> None:
-        self.rejected.append(Rejected(number, reason, self._cells[number]))
-
-
-def _examples(table: Table, columns: Columns, sieve: _Sieve) -> list[Example]:
-    """Rows whose cells are there and undamaged."""
-    at = {name: i for i, name in enumerate(table.columns)}
-    needed = [c for c in (columns.question, columns.answer, columns.tests) if c]
-    if columns.tests and columns.answer:
-        needed.remove(columns.answer)  # the tests judge; an answer is only there to learn from
-    used = [*needed, *filter(None, (columns.context, columns.system)), *columns.choices]
-    found = []
-    for row in table.rows:
-        empty = next((c for c in needed if not row.cells[at[c]]), None)
-        damaged = next((c for c in used if "\ufffd" in row.cells[at[c]]), None)
-        if damaged:
-            sieve.reject(
-                row.number,
-                f"damaged text: a character in {damaged!r} cannot be read; is {table.encoding} "
-                "the right encoding?",
-            )
-        elif empty:
-            sieve.reject(row.number, f"empty cell: nothing in {empty!r}")
-        else:
-            found.append(_example(row, columns, at))
-    return found
-
-
-def _example(row: Row, columns: Columns, at: Mapping[str, int]) -> Example:
-    def cell(name: str | None) -> str:
-        return row.cells[at[name]] if name else ""
-
-    question = "\n".join(filter(None, (cell(columns.question), cell(columns.context))))
-    if len(columns.choices) == 1:
-        options = choices.from_cell(cell(columns.choices[0]))
-    else:
-        options = choices.from_cells([cell(name) for name in columns.choices])
-    return Example(
-        row.number,
-        choices.below(question, options),
-        cell(columns.answer),
-        cell(columns.tests) or cell(columns.answer),
-        options,
-        cell(columns.system) or None,
-    )
 
 
 def _judged(
@@ -238,7 +175,7 @@ def _judged(
 
 
 def _readable(
-    examples: Sequence[Example], columns: Columns, rule: Reward, sieve: _Sieve
+    examples: Sequence[Example], columns: Columns, rule: Reward, sieve: Sieve
 ) -> list[Example]:
     """Examples whose gold answer the reward can judge by; letters for multiple choice."""
     if not rule.uses("code") and columns.tests:
@@ -265,7 +202,7 @@ def _readable(
 
 def _short_enough(
     examples: Sequence[Example],
-    sieve: _Sieve,
+    sieve: Sieve,
     count_tokens: TokenCounter | None,
     max_tokens: int | None,
 ) -> tuple[list[Example], int]:
@@ -289,7 +226,7 @@ def _short_enough(
     return found, longest
 
 
-def _without_repetition(examples: Sequence[Example], rule: Reward, sieve: _Sieve) -> list[Example]:
+def _without_repetition(examples: Sequence[Example], rule: Reward, sieve: Sieve) -> list[Example]:
     """One row for each question; none where rows disagree about the answer.
 
     Free text may be answered in several ways, and a function of the user's own may see to it: then
@@ -317,6 +254,25 @@ def _without_repetition(examples: Sequence[Example], rule: Reward, sieve: _Sieve
     return found
 
 
+def _doubt(
+    table: Table, columns: Columns, used: int, rejected: Sequence[Rejected]
+) -> Unclear | None:
+    """What to ask where guessed columns lose more than half of the rows."""
+    total = used + len(rejected)
+    if not columns.guessed or 2 * used >= total:
+        return None
+    roles = ", ".join(f"{role} {name!r}" for role, name in columns.to_dict().items())
+    return Unclear(
+        "rows",
+        f"{table.name} has {_rows(used)} that can be used of {total}, with {roles} "
+        f"({kinds(rejected)}; first row {rejected[0].number}, {rejected[0].reason})",
+        f"if that is right, say so (--columns {columns.option()}), else name other columns, or "
+        "--header, --delimiter or --encoding",
+        "Choose other columns below, or leave out the rows that cannot be used.",
+        table,
+    )
+
+
 def _too_few(
     splits: Mapping[Split, Sequence[Example]], rejected: Sequence[Rejected], name: str
 ) -> str | None:
@@ -325,19 +281,15 @@ def _too_few(
         return None
     why = ""
     if rejected:
-        why = (
-            f" Rejected: {_kinds(rejected)}; first row {rejected[0].number}, {rejected[0].reason}."
-        )
-    rows = "1 row" if used == 1 else f"{used or 'no'} rows"
+        why = f" Rejected: {kinds(rejected)}; first row {rejected[0].number}, {rejected[0].reason}."
     return (
-        f"{name} has {rows} that can be used, and at least {MIN_ROWS} are needed to train, "
+        f"{name} has {_rows(used)} that can be used, and at least {MIN_ROWS} are needed to train, "
         f"to choose and to measure.{why}"
     )
 
 
-def _kinds(rejected: Sequence[Rejected]) -> str:
-    counts = Counter(row.reason.split(":")[0] for row in rejected)
-    return ", ".join(f"{n} {kind}" for kind, n in counts.most_common())
+def _rows(n: int) -> str:
+    return "1 row" if n == 1 else f"{n or 'no'} rows"
 
 
 def _short(text: str) -> str:

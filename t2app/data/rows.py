@@ -13,7 +13,7 @@ from t2app.tasks.rewards import Reward, normalise, number_in
 from t2app.tasks.text import short
 
 if TYPE_CHECKING:
-    from t2app.data.check import Example
+    from t2app.data.asked import Example
 
 
 def problems_of(
@@ -30,6 +30,7 @@ def problems_of(
             e.answer,
             e.options,
             e.system,
+            e.also,
             row=tuple(zip(table.columns, cells.get(e.number, ()), strict=False)),
             number=e.number,
         )

@@ -222,7 +222,7 @@ def _step(
     before = state.delta.detach().clone()
     state.optimizer.step()
     state.optimizer.zero_grad()
-    moved = _within_reach(engine, settings, state, before, scored, world)
+    moved = _within_reach(engine, settings, state, objective, before, scored, world)
     if moved is not None:
         done.add("move", *moved)
     return done
@@ -232,13 +232,16 @@ def _within_reach(
     engine: Engine,
     settings: Settings,
     state: _State,
+    objective: str,
     before: Tensor,
     scored: Scored,
     world: World,
 ) -> tuple[float, int] | None:
-    """Shorten the step until it moves the policy by at most ``settings.step_kl`` nats a token.
+    """Shorten a step of RL until it moves the policy by at most ``settings.step_kl`` nats a token.
 
-    Gives the KL that is left, summed over tokens, and the tokens; None where nothing was scored.
+    A step of next-token training is measured only: given answers do not depend on the policy, so
+    a long step cannot spoil what the next one learns from. Gives the KL that is left, summed over
+    tokens, and the tokens; None where nothing was scored.
     """
     for _ in range(CUTS):
         found = torch.tensor(scored.moved(engine, state.delta.detach()), dtype=torch.float64)
@@ -246,7 +249,7 @@ def _within_reach(
         total, tokens = found.tolist()
         if not tokens:
             return None
-        share = shorter(total / tokens, settings.step_kl)
+        share = shorter(total / tokens, settings.step_kl) if objective == "rl" else 1
         if share == 1:
             return total, int(tokens)
         state.delta.data.lerp_(before, 1 - share)

@@ -32,8 +32,8 @@ HELP = {
     "seed": "decides the split of the rows, their order and the sampled answers",
     "temperature": "of the sampled answers",
     "clip": "longest gradient",
-    "step_kl": "the most that a step may change the answers: KL for each token, in nats; a longer "
-    "step is shortened",
+    "step_kl": "the most that a step of reinforcement learning may change the answers: KL for each "
+    "token, in nats; a longer step is shortened",
     "group_baseline": "compare each sampled answer with the others to the same row",
     "validation": "rows, at most, that choose the best step",
     "validate_every": "steps from one validation to the next",

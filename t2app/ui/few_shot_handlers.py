@@ -171,11 +171,20 @@ def _table(source: str, grid: pd.DataFrame, pasted: str, path: str | None) -> da
     if source == UPLOADED:
         if not path:
             raise T2Error(NO_FILE)
-        return data.read_table(path, Path(path).name)
+        try:
+            return data.read_table(path, Path(path).name)
+        except data.Unclear as doubt:
+            hint = "Name the columns question and answer in the first row, and save it as UTF-8."
+            raise T2Error(f"{doubt.fact}. {hint}") from None
     if source == PASTED:
         if not (pasted or "").strip():
             raise T2Error(NOTHING_PASTED)
-        return data.read_table(pasted.encode("utf-8", "replace"), "pasted rows", encoding="utf-8")
+        try:
+            rows = pasted.encode("utf-8", "replace")
+            return data.read_table(rows, "pasted rows", encoding="utf-8")
+        except data.Unclear as doubt:
+            hint = "Put a row above them that says question and answer."
+            raise T2Error(f"{doubt.fact}. {hint}") from None
     columns, cells = cells_of(grid)
     return data.table_from_cells(columns, cells, "typed examples")
 

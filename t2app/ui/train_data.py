@@ -113,6 +113,9 @@ def pasted(grid: pd.DataFrame, event: gr.EventData) -> Values:
     kept = [row for row in cells if any(cell.strip() for cell in row)]
     try:
         new = data.read_table(text.encode("utf-8", "replace"), "what was pasted", encoding="utf-8")
+    except data.Unclear as doubt:
+        hint = "Put a row above them that says question and answer."
+        return gr.skip(), note(f"{doubt.fact}. {hint}")
     except T2Error as error:
         return gr.skip(), note(str(error))
     if new.header and not kept:
@@ -226,7 +229,7 @@ def looked(engine: Engine, draft: Draft, described: bool) -> Values:
 
 def _introduced(engine: Engine, draft: Draft) -> Values:
     """A draft of new rows, with a name and a description to begin with."""
-    if draft.table is None:
+    if draft.table is None and not draft.unread:
         return _refused(_problem(draft), OPENED)
     taken = engine.library.experts()
     return (

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from t2app import data
-from t2app.data import Columns, Report, Table
+from t2app.data import Columns, Report, Table, Unclear
 from t2app.data.check import AUTO
 from t2app.data.names import ROLES
 from t2app.engine import Engine
@@ -54,7 +54,8 @@ class Draft:
 
     ``roles`` are the columns chosen by hand (None: guessed). ``table``, ``columns`` and ``report``
     are there as far as it got; ``problem`` says in a line what stands in the way. ``sources`` holds
-    rewards that were typed, by name.
+    rewards that were typed, by name. ``unread`` is set while encoding or header have to be chosen;
+    ``table`` then shows the more likely reading, if there is one.
     """
 
     source: Source
@@ -67,6 +68,7 @@ class Draft:
     report: Report | None = None
     problem: str = ""
     sources: Mapping[str, str] = field(default_factory=dict)
+    unread: bool = False
 
     @property
     def ready(self) -> bool:
@@ -76,9 +78,10 @@ class Draft:
 
 def looked_through(engine: Engine, draft: Draft) -> Draft:
     """The draft with its columns found and its rows checked; read as well if it was not yet."""
-    draft = replace(draft, columns=None, report=None, problem="")
+    again = draft.table is None or draft.unread
+    draft = replace(draft, columns=None, report=None, problem="", unread=False)
     try:
-        if draft.table is None:
+        if again:
             draft = replace(draft, table=_read(draft))
         draft = replace(draft, columns=_columns(draft))
         report = data.check(
@@ -89,9 +92,14 @@ def looked_through(engine: Engine, draft: Draft) -> Draft:
             count_tokens=engine.count_tokens,
             max_tokens=engine.longest_prompt,
         )
+    except Unclear as doubt:
+        unread = doubt.about in ("encoding", "header")
+        table = doubt.table if unread else draft.table
+        return replace(draft, table=table, problem=doubt.on_page(), unread=unread)
     except T2Error as error:
         return replace(draft, problem=str(error))
-    return replace(draft, report=report, problem=report.problem or "")
+    problem = report.doubt.on_page() if report.doubt else report.problem or ""
+    return replace(draft, report=report, problem=problem)
 
 
 def from_file(engine: Engine, path: str | Path, seed: int = 0) -> Draft:
@@ -185,12 +193,7 @@ def _columns(draft: Draft) -> Columns:
     table, roles = draft.table, draft.roles
     assert table is not None, "read first"
     if roles is None:
-        try:
-            return data.guess(table)
-        except T2Error:
-            raise T2Error(
-                "Which column is the question, and which the answer? Choose them below."
-            ) from None
+        return data.guess(table)
     question, answer, tests = (_names(roles.get(r)) for r in ("question", "answer", "tests"))
     if not question:
         raise T2Error("Choose the column that holds the question.")

@@ -29,6 +29,7 @@ LABELS = {
     "seed": "Seed",
     "temperature": "Temperature",
     "clip": "Gradient clip",
+    "step_kl": "Largest step (KL)",
     "group_baseline": "Group baseline",
     "validation": "Validation rows",
     "validate_every": "Validate every",

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from t2app.data import Columns, Report
-from t2app.data.check import Example
+from t2app.data.asked import Example
 from t2app.engine import Engine
 from t2app.errors import T2Error
 from t2app.training.plan import Plan
@@ -18,6 +18,7 @@ from t2app.ui.train_draft import Draft
 
 PAGE = 8
 REJECTED_SHOWN = 50
+ALSO_SHOWN = 5  # other right answers of a row
 # A cell in the preview; the row that is chosen is shown whole.
 CELL_CHARACTERS = 300
 MOST_COLUMNS = 12
@@ -155,12 +156,15 @@ def reading(engine: Engine, draft: Draft, number: int | None) -> str:
         return f'<p class="t2-quiet">{html.escape(_sentence(str(error)))}</p>'
     text = engine.tokenizer.decode(ids)
     rule = draft.report.rule.summary
+    tested = draft.report.rule.uses("code")
+    learned = f"<h3>Answer to learn from</h3>{_pre(example.answer)}" if tested else ""
+    also = f'<p class="t2-quiet">Also right: {_listed(example.also)}.</p>' if example.also else ""
     return (
         f"<h3>What the model reads of row {number}</h3>{_pre(text)}"
         f'<p class="t2-quiet">{len(ids):,} tokens, with the marks that the model was trained on. '
         f"{_sentence(SPLITS[_split(draft.report, number)][1])}</p>"
-        f"<h3>{'Tests' if draft.report.rule.uses('code') else 'Right answer'}</h3>"
-        f"{_pre(example.gold)}"
+        f"{learned if example.answer else ''}<h3>{'Tests' if tested else 'Right answer'}</h3>"
+        f"{_pre(example.gold)}{also}"
         f'<p class="t2-quiet">How an answer is judged: {html.escape(rule)}.</p>'
     )
 
@@ -193,8 +197,14 @@ def check(draft: Draft) -> str:
     return (
         f"{_bar(counts)}"
         f'<p class="t2-say">{html.escape(_sentence(report.why))}</p>'
-        f"{_rejected(report)}"
+        f"{_notes(report)}{_rejected(report)}"
     )
+
+
+def _notes(report: Report) -> str:
+    """What was found out about the file by looking at it, so that a wrong guess is seen."""
+    items = "".join(f"<li>{html.escape(_sentence(_clip(note)))}</li>" for note in report.notes)
+    return f'<ul class="t2-quiet">{items}</ul>' if items else ""
 
 
 def _bar(counts: dict[str, int]) -> str:
@@ -269,6 +279,13 @@ def delimiter_words(delimiter: str | None) -> str:
 
 def _pre(text: str) -> str:
     return f'<pre class="t2-pre" dir="auto">{html.escape(text)}</pre>'
+
+
+def _listed(texts: Sequence[str]) -> str:
+    """The first few, escaped."""
+    more = len(texts) - ALSO_SHOWN
+    shown = ", ".join(html.escape(_clip(text)) for text in texts[:ALSO_SHOWN])
+    return f"{shown} and {more:,} more" if more > 0 else shown
 
 
 def _clip(text: str) -> str:

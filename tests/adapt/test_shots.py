@@ -49,7 +49,10 @@ def test_a_file(tmp_path: Path):
         (ROWS[:1], r"shots has one example only .*: give 3 to 10"),
         ([], r"shots"),
         ([[ROWS[0][0], ""], ROWS[1]], r"one example only.*Row 1 cannot: empty cell"),
-        ([[q, "none"] for q, _ in ROWS], r"no example.*Row 1 cannot: unreadable answer: no number"),
+        (
+            [[q, "nothing"] for q, _ in ROWS],
+            r"no example.*Row 1 cannot: unreadable answer: no number",
+        ),
         (
             [[ROWS[0][0], "5"], [ROWS[0][0], "6"]],
             r"no example.*Row 1 cannot: conflicting answers: row 2 answers the same question",

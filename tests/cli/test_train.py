@@ -57,6 +57,7 @@ def test_ctrl_c_finishes_the_step_and_keeps_the_best(cli, ending, press, monkeyp
     done = cli(*SMALL, "--json")
     assert done.code == 0, done.err
     assert done.json["stopped"]
+    assert [turn["role"] for turn in done.json["preview"]["messages"]][-2:] == ["user", "assistant"]
     assert "mine" in ending.library.experts()
     assert [entry["step"] for entry in last_run(ending).curve()][-1] == 3
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -96,7 +97,9 @@ def test_the_bar_on_a_terminal(cli, ending, monkeypatch):
     screen = Terminal()
     monkeypatch.setattr(sys, "stderr", screen)
     assert cli(*SMALL, "--overwrite").code == 0
-    shown = screen.getvalue()
+    preview, start, rest = screen.getvalue().partition("\r\x1b[K")
+    assert preview.startswith("a row, as it will be asked and answered:\n  user: ")
+    shown = start + rest
     assert "\n" not in shown
     lines = shown.split("\r\x1b[K")
     assert any("██ training, step 6/6" in line and "best" in line for line in lines)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from t2app.data.decode import decode
+from t2app.data.unclear import Unclear
 from t2app.errors import T2Error
 
 TEXT = "question,answer\nWas kostet es? 5 € – oder über 6,zwölf\n"
@@ -33,8 +34,10 @@ def test_encodings_are_detected(written: str, found: str) -> None:
     assert decode(text.encode(written), "f.csv") == (text, found)
 
 
-def test_bytes_that_cp1252_does_not_know_are_latin_1() -> None:
-    assert decode(b"caf\xe9 \x9d", "f.csv") == ("café \x9d", "latin-1")
+def test_bytes_that_read_well_in_no_encoding_are_asked_about() -> None:
+    with pytest.raises(Unclear, match=r"line 1 reads well in none; name it \(--encoding NAME\)"):
+        decode(b"caf\xe9 \x9d", "f.csv")
+    assert decode(b"caf\xe9 \x9d", "f.csv", "latin-1")[0] == "café \x9d"
 
 
 def test_an_encoding_can_be_named() -> None:

@@ -120,7 +120,7 @@ def test_generation_with_a_cache(model, svf, ids):
     with torch.no_grad(), svf.using(delta):
         full = model(ids).logits
         first = model(ids[:, :5], use_cache=True)
-        second = model(ids[:, 5:], past_key_values=first.past_key_values)
+        second = model(ids[:, 5:], cache=first.cache)
     torch.testing.assert_close(second.logits, full[:, 5:], atol=1e-5, rtol=1e-5)
 
 

@@ -50,13 +50,29 @@ def test_what_cannot_be_trained_on_says_why(engine: Engine, write, content, said
 
 
 def test_columns_that_cannot_be_guessed_are_asked_for(engine: Engine, write) -> None:
-    draft = train_draft.from_file(engine, write("x,y,z\n" + ROWS.replace(",", ",,")))
-    assert draft.problem == "Which column is the question, and which the answer? Choose them below."
-    draft = train_draft.remapped(engine, draft, "question", "x")
+    rows = "".join(
+        f"the thing number {n},the other number {n},some number {n}\n" for n in range(20)
+    )
+    draft = train_draft.from_file(engine, write("foo,bar,baz\n" + rows))
+    assert "it is not clear which column is the question" in draft.problem
+    assert draft.problem.endswith("Choose the question and the answer below.")
+    draft = train_draft.remapped(engine, draft, "question", "foo")
     assert "right answer" in draft.problem
-    draft = train_draft.remapped(engine, draft, "answer", "z")
+    draft = train_draft.remapped(engine, draft, "answer", "baz")
     assert draft.ready
-    assert (draft.columns.question, draft.columns.answer) == ("x", "z")
+    assert (draft.columns.question, draft.columns.answer) == ("foo", "baz")
+
+
+def test_a_first_row_that_may_be_either_is_asked_about_until_it_is_said(engine, write) -> None:
+    rows = "".join(f"{text},{text[::-1]}\n" for text in "abc bcd cde def efg fgh ghi hij".split())
+    draft = train_draft.from_file(engine, write("hello,hi\n" + rows))
+    assert "the first row may name the columns" in draft.problem
+    assert "--" not in draft.problem
+    assert draft.table is not None, "its rows are shown meanwhile"
+    again = train_draft.rechecked(engine, draft, "exact", 1)
+    assert again.problem == draft.problem
+    said = train_draft.read_again(engine, draft, train_draft.Reading(header=False))
+    assert len(said.table.rows) == 9
 
 
 def test_a_column_that_is_taken_trades_places(engine: Engine, write) -> None:
