@@ -30,12 +30,13 @@ from torch.nn import functional
 
 from t2app.adapt import labels
 from t2app.adapt.result import Adaptation
-from t2app.config import cache_dir
+from t2app.config import ROOT, TINY, cache_dir
 from t2app.engine import Engine
 from t2app.errors import T2Error
 from t2app.svf.expert import Expert
 from t2app.tasks import BUILT_IN, dispatch
 
+GENERAL = ROOT / "assets" / "general-questions.jsonl"
 # Questions that make a prototype; an expert keeps as many.
 QUESTIONS = 64
 BATCH = 32
@@ -105,8 +106,7 @@ def _known(engine: Engine) -> _Known:
     if before and len(before[0]) == len(now) and all(map(operator.is_, before[0], now)):
         return before[1]
     questions = {name: examples(e) for name, e in experts.items()}
-    talk = BUILT_IN[dispatch.OTHER].problems("train", QUESTIONS, "prototype")
-    questions[dispatch.OTHER] = [p.question for p in talk]
+    questions[dispatch.OTHER] = _of_no_expert(engine)
     kept = {name: e.header.get("prototype") for name, e in experts.items()}
     made = _from_disk(engine, kept, questions) or _make(engine, kept, questions)
     known = _Known(
@@ -117,6 +117,18 @@ def _known(engine: Engine) -> _Known:
     )
     _cache[engine] = (now, known)
     return known
+
+
+def _of_no_expert(engine: Engine) -> list[str]:
+    """Questions that belong to no expert: hand-written ones of all kinds.
+
+    The built-in model was trained on small talk only, so there it is small talk.
+    """
+    if engine.base.name == TINY:
+        talk = BUILT_IN[dispatch.OTHER].problems("train", QUESTIONS, "prototype")
+        return [p.question for p in talk]
+    with GENERAL.open(encoding="utf-8") as lines:
+        return [json.loads(line)["question"] for line in lines]
 
 
 def _make(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 from t2app import adapt
 from t2app.adapt import prototype
+from t2app.config import ROOT
 from t2app.errors import T2Error
 
 QUESTION = "what shall I cook with 3 eggs?"
@@ -133,3 +135,12 @@ def test_classes_that_cannot_be_told_apart_get_like_shares(empty_engine, make_ex
     taught(empty_engine, make_expert, "two", COOKING[::-1])
     found = adapt.choose(empty_engine, QUESTION, "prototype").probabilities
     assert found["one"] == pytest.approx(found["two"], rel=0.05)
+
+
+def test_general_questions_differ_and_none_of_them_is_held_out():
+    asked, held_out = (
+        [json.loads(line)["question"] for line in path.read_text("utf-8").splitlines()]
+        for path in (prototype.GENERAL, ROOT / "tests" / "data" / "general-held-out.jsonl")
+    )
+    assert len(set(asked)) == len(set(held_out)) == 100
+    assert not {q.casefold() for q in asked} & {q.casefold() for q in held_out}
