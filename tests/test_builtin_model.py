@@ -143,10 +143,9 @@ ASKED = {
         "code",
         "Write a Python function f that takes a list of numbers xs, adds 7 to each number and "
         "then multiplies each of them by 3 and returns the list.",
+        "f([1, 2]) -> [24, 27]\nf([]) -> []\nf([-7, 30]) -> [0, 111]",
         "",
         "",
-        "",
-        ((([1, 2],), [24, 27]), (([],), []), (([-7, 30],), [0, 111])),
     ),
     "reasoning": Problem(
         "reasoning",
@@ -156,7 +155,13 @@ ASKED = {
         "",
         (("A", "kitten"), ("B", "calf"), ("C", "puppy"), ("D", "foal")),
     ),
-    "other": Problem("other", "Hello!", "hello", "", ""),
+    "other": Problem(
+        "other",
+        "Hello!",
+        "Hi! Ask me a word problem, a small Python function or a multiple choice question.",
+        "",
+        "",
+    ),
 }
 
 

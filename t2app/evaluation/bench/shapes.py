@@ -26,6 +26,7 @@ from t2app.config import TINY_DIR
 from t2app.engine import Engine
 from t2app.errors import T2Error
 from t2app.models import BaseModel, checkpoint, memory, precision
+from t2app.models.chat import ChatFormat
 from t2app.svd.cache import Progress, dense_weight
 from t2app.svd.factor import Factor, factor
 from t2app.svd.modules import adapted_modules
@@ -131,9 +132,11 @@ def _base(shape: str, kind: str, place: torch.device) -> RandomBase:
         del modules
         memory.release()
     model.eval().requires_grad_(False)
+    tokenizer = checkpoint.read_tokenizer(TINY_DIR)
     return RandomBase(
         model=model,
-        tokenizer=checkpoint.read_tokenizer(TINY_DIR),
+        tokenizer=tokenizer,
+        chat=ChatFormat(tokenizer, shape),
         name=shape,
         base=f"{shape}@random",
         device=place,
