@@ -166,8 +166,8 @@ class ChatFormat:
             token = self._tokenizer.convert_ids_to_tokens(largest)
             raise T2Error(
                 f"the tokenizer of {self._label} gives the token {token!r} (number {largest:,}), "
-                f"and the model knows {self._rows:,} tokens: get tokenizer and weights from the "
-                "same place"
+                f"and the model's embedding has {self._rows:,} rows, counted from 0: get tokenizer "
+                "and weights from the same place"
             )
         return ids
 
