@@ -239,17 +239,18 @@ def _within_reach(
 ) -> tuple[float, int] | None:
     """Shorten a step of RL until it moves the policy by at most ``settings.step_kl`` nats a token.
 
-    A step of next-token training is measured only: given answers do not depend on the policy, so
-    a long step cannot spoil what the next one learns from. Gives the KL that is left, summed over
-    tokens, and the tokens; None where nothing was scored.
+    One of next-token training is shortened only where it leaves the finite numbers: given answers
+    do not depend on the policy, so a long step cannot spoil what the next one learns from. Gives
+    the KL that is left, summed over tokens, and the tokens; None where nothing was scored.
     """
+    most = settings.step_kl if objective == "rl" else math.inf
     for _ in range(CUTS):
         found = torch.tensor(scored.moved(engine, state.delta.detach()), dtype=torch.float64)
         world.add(found)
         total, tokens = found.tolist()
         if not tokens:
             return None
-        share = shorter(total / tokens, settings.step_kl) if objective == "rl" else 1
+        share = shorter(total / tokens, most)
         if share == 1:
             return total, int(tokens)
         state.delta.data.lerp_(before, 1 - share)

@@ -25,6 +25,8 @@ from tests.training.toy import SMALL
         (1e9, 0.1, 0.1),
         (math.nan, 0.1, 0.1),
         (math.inf, 0.1, 0.1),
+        (1e9, math.inf, 1.0),
+        (math.nan, math.inf, 0.1),
     ],
 )
 def test_by_what_a_step_is_shortened(moved, most, expected):
