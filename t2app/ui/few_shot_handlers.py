@@ -220,9 +220,9 @@ def searching(engine: Engine, search: Search) -> Iterator[Values]:
         for measured in evaluation.measuring(engine, search.shots, result.found):
             # Not before the rest has figures: the page would say that there is none.
             if measured.report["rest"] or not search.shots.rest:
-                result = replace(result, report=measured.report)
+                phase = "done" if measured.done == measured.total else "measuring"
+                result = replace(result, report=measured.report, phase=phase)
                 yield result, SAME
-        yield replace(result, phase="done"), SAME
     except T2Error as error:
         yield SAME, note(str(error))
     except Exception as error:  # a defect: the examples must stay all the same
