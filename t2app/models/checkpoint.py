@@ -41,10 +41,10 @@ CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "seq_length", "max_se
 
 def read_config(folder: Path) -> PreTrainedConfig:
     """Configuration of a decoder-only language model, else ``T2Error``."""
+    if (other := foreign.as_model(folder)) is not None:
+        raise other
     if not (folder / "config.json").is_file():
-        raise foreign.as_model(folder) or T2Error(
-            f"{folder} has no config.json: give the folder of a Hugging Face model"
-        )
+        raise T2Error(f"{folder} has no config.json: give the folder of a Hugging Face model")
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
     except Exception as error:
@@ -152,8 +152,6 @@ def weight_files(folder: Path) -> list[Path]:
 
 def _no_weights(folder: Path, missing: list[str]) -> T2Error:
     """The error for a checkpoint whose safetensors files are not there."""
-    if (what := foreign.as_model(folder)) is not None:
-        return what
     pickled = [file.name for kind in ("*.bin", "*.pt", "*.pth") for file in folder.glob(kind)]
     if pickled and not (folder / INDEX).is_file():
         return T2Error(

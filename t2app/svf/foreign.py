@@ -17,7 +17,13 @@ def as_model(path: Path) -> T2Error | None:
             f"{path} is GGUF, weights packed for llama.cpp, and experts need the original ones: "
             "give the folder or the Hugging Face id of the model that it was made from"
         )
-    if (adapter := _adapter(path)) is not None:
+    adapter = _adapter(path)
+    if adapter is not None and (path / "config.json").is_file() and any(path.glob("model*")):
+        return T2Error(
+            f"{path} has a LoRA adapter beside its weights, and both would be loaded: move "
+            f"{ADAPTER} away, or merge the adapter (PEFT: merge_and_unload) and give the result"
+        )
+    if adapter is not None:
         return T2Error(
             f"{path} is a LoRA adapter of {_base_of(adapter)} and no whole model: give that model, "
             "or merge the adapter into it (PEFT: merge_and_unload) and give the result"
@@ -65,7 +71,7 @@ def _adapter(path: Path) -> Path | None:
     folder = path if path.is_dir() else path.parent
     told = folder / ADAPTER
     if path.is_dir():
-        return told if told.is_file() and not (path / "model.safetensors").is_file() else None
+        return told if told.is_file() else None
     named = path.name.startswith("adapter_model.")
     return told if named or any(".lora_" in name for name in _tensors(path)) else None
 

@@ -177,12 +177,14 @@ class Library:
         needs. Without a ``name`` it keeps its own; a ``.pt`` is called like its file.
         """
         path = Path(path)
+        if (other := foreign.as_expert(path)) is not None:
+            raise other
         if path.suffix == SUFFIX:
             expert = expert_file.load(path)
         elif path.suffix == reference.SUFFIX:
             expert = reference.load(path, sigma, self.base, free_name(path.stem))
         else:
-            raise foreign.as_expert(path) or T2Error(
+            raise T2Error(
                 f"{path.name} is no file of an expert: choose one that ends in {SUFFIX} or "
                 f"{reference.SUFFIX}"
             )
