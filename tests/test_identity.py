@@ -139,6 +139,11 @@ def test_the_shipped_experts_are_those_of_the_built_in_weights(tmp_path, monkeyp
     assert home("mine", identity("mine", digest)) == config.ROOT / "experts" / "tiny"
 
 
+def test_a_folder_called_tiny_is_not_the_built_in_model(checkpoint, tmp_path, experts):
+    base = load(copy_to(tmp_path / "tiny", checkpoint))
+    assert (base.name, base.precision) == ("tiny-folder", "bfloat16")
+
+
 def test_runs_and_results_of_another_name(small_base, empty_engine, experts, tmp_path):
     old = tmp_path / "cache" / "runs" / small_base.base.replace("small", "before")
     run = old / "20260101-000000-math-0123"

@@ -74,7 +74,10 @@ def locate(name: str) -> Source:
             raise T2Error(f"no built-in model in {paths.TINY_DIR}: run python -m t2app pretrain")
         return Source(paths.TINY_DIR, paths.TINY)
     if name.strip() and folder.is_dir():
-        return _in_hub_cache(folder) or Source(folder, folder.resolve().name)
+        # Only one model is called tiny.
+        label = folder.resolve().name
+        label = f"{label}-folder" if label == paths.TINY else label
+        return _in_hub_cache(folder) or Source(folder, label)
     if name.strip() and folder.exists():
         raise foreign.as_model(folder) or T2Error(
             f"{name!r} is not a folder: give the folder that holds config.json"
