@@ -191,7 +191,7 @@ def test_a_conversation_that_the_template_refuses():
 
 def test_a_token_that_the_embedding_lacks():
     rows = len(build_tokenizer())
-    with pytest.raises(T2Error, match=f"'</im>'.*knows {rows} tokens"):
+    with pytest.raises(T2Error, match=f"'</im>'.*has {rows} rows"):
         format_of(CHATML, rows=rows)
     plain = build_tokenizer()
     plain.add_tokens(["<note>"])

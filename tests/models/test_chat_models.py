@@ -145,7 +145,7 @@ def test_notes_are_told(tiny, caplog):
     [
         ("tokenizer_config.json", {"eos_token": 7}, "changed"),
         ("generation_config.json", {"eos_token_id": "two"}, "changed|generation_config"),
-        ("config.json", {"vocab_size": 4}, "the model knows 4 tokens"),
+        ("config.json", {"vocab_size": 4}, "embedding has 4 rows"),
         ("config.json", {"num_hidden_layers": "two"}, "config.json"),
     ],
 )
@@ -169,7 +169,7 @@ def test_a_token_of_the_template_that_the_embedding_lacks(tiny, monkeypatch):
     tokenizer.add_special_tokens({"additional_special_tokens": ["<|note|>"]})
     tokenizer.chat_template = "<|note|>" + tokenizer.chat_template
     tokenizer.save_pretrained(tiny)
-    with pytest.raises(T2Error, match=r"'<\|note\|>' \(number 1,024\).*knows 1,024 tokens"):
+    with pytest.raises(T2Error, match=r"'<\|note\|>' \(number 1,024\).*has 1,024 rows"):
         models.load(str(tiny), "none", "cpu")
 
 
