@@ -15,11 +15,15 @@ TINY = "tiny"
 TINY_DIR = ASSETS / TINY
 
 
-def experts_dir(base_name: str) -> Path:
-    """Folder of the experts for one base model, e.g. ``experts/tiny``."""
+def experts_root() -> Path:
+    """Folder of the folders of experts, one for each base model."""
     root = os.environ.get("T2APP_EXPERTS")
-    folder = Path(root).expanduser() if root else ROOT / "experts"
-    return folder / base_name.strip("/").replace("/", "--")
+    return Path(root).expanduser() if root else ROOT / "experts"
+
+
+def experts_dir(base_name: str) -> Path:
+    """Folder of the experts for a base model of that name, e.g. ``experts/tiny``."""
+    return experts_root() / base_name.strip("/").replace("/", "--")
 
 
 def cache_dir() -> Path:

@@ -27,6 +27,7 @@ from t2app.models import BaseModel, Report, memory
 from t2app.models.words import first_line
 from t2app.scoring import BASE, Head, Reference, Scorer, TokenScores
 from t2app.svd.factor import Factor
+from t2app.svf import library
 from t2app.svf.expert import Expert
 from t2app.svf.hooks import SVF, Effect
 from t2app.svf.library import Library
@@ -85,7 +86,8 @@ class Engine:
         self.turns = Turns()
         # Singular values (r,) by module name: small, and all that is looked at after the start.
         self.sigma = {name: factor.sigma.cpu() for name, factor in factors.items()}
-        self.library = Library(config.experts_dir(base.name), self.svf.layout.sizes, base.base)
+        experts = library.home(base.name, base.base, base.also)
+        self.library = Library(experts, self.svf.layout.sizes, base.base, base.also)
         self._deltas: dict[str, tuple[Expert, Tensor]] = {}
         self._prefixes: OrderedDict[tuple, Cache] = OrderedDict()
         self.chat = base.chat

@@ -16,14 +16,14 @@ from typing import Any
 from t2app import models
 from t2app.engine import Engine
 from t2app.errors import T2Error
+from t2app.files import share
 from t2app.models import BaseModel, Report
-from t2app.models.loading import plain_bytes
+from t2app.models.loading import plain_bytes, quiet
 from t2app.svf.merged import write_into_model
 from t2app.svf.mixing import Weights
 
 CARD = """---
-base_model: {name}
-tags: [t2app, transformer-squared, svf]
+{base_model}tags: [t2app, transformer-squared, svf]
 ---
 
 # {name}, adapted
@@ -94,13 +94,12 @@ def _save(base: BaseModel, weights: Mapping[str, float], folder: Path) -> None:
         # Again: others may have filled it meanwhile.
         _check_disk(size, folder)
         work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        base.model.save_pretrained(work)
+        with quiet():
+            base.model.save_pretrained(work)
         base.tokenizer.save_pretrained(work)
-        mix = ", ".join(f"{name} {share:g}" for name, share in weights.items()) or "none"
-        (work / "README.md").write_text(
-            CARD.format(name=base.name, base=base.base, mix=mix), encoding="utf-8"
-        )
-        os.chmod(work, 0o755)  # mkdtemp makes it private
+        (work / "README.md").write_text(_card(base, weights), encoding="utf-8")
+        for path in (work, *work.iterdir()):
+            share(path)
         if folder.is_dir():
             folder.rmdir()
         os.rename(work, folder)
@@ -112,3 +111,10 @@ def _save(base: BaseModel, weights: Mapping[str, float], folder: Path) -> None:
     finally:
         if work is not None:
             shutil.rmtree(work, ignore_errors=True)
+
+
+def _card(base: BaseModel, weights: Mapping[str, float]) -> str:
+    """README.md; its metadata name the base only by an id of the hub, as the hub demands."""
+    mix = ", ".join(f"{name} {share:g}" for name, share in weights.items()) or "none"
+    known = f"base_model: {base.name}\n" if "/" in base.name else ""
+    return CARD.format(base_model=known, name=base.name, base=base.base, mix=mix)

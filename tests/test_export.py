@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -87,7 +88,7 @@ def test_float32_is_exact_and_loads_without_this_project(
     monkeypatch.setattr(config, "TINY_DIR", base_folder)
     base = models.load("tiny", "none", "cpu")
     engine = Engine(base, models.factors(base))
-    experts_for(engine)
+    assert set(engine.library.experts()) == set(WEIGHTS)  # the same weights under another name
     expected = mixed_logits(engine)
     out = tmp_path / "mix"
     assert export.write("tiny", WEIGHTS, out)["precision"] == "float32"
@@ -120,8 +121,25 @@ def test_what_is_in_the_folder(base_folder, tmp_path):
     card = (out / "README.md").read_text()
     assert "one 0.6" in card
     assert "two" not in card
+    assert "base_model" not in card  # a folder's name is no id of the hub
     # It is a base model like any other.
     assert models.load(str(out), device="cpu").name == "mix"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="rights are other ones there")
+def test_others_can_read_it_and_find_its_base(checkpoint, tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("T2APP_EXPERTS", str(tmp_path / "experts"))
+    cached = tmp_path / "models--org--small" / "snapshots" / ("1" * 40)
+    shutil.copytree(checkpoint, cached)
+    before = os.umask(0o027)
+    try:
+        export.write(str(cached), {}, tmp_path / "plain")
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(p.stat().st_mode) for p in (tmp_path / "plain").iterdir()} == {0o640}
+    assert stat.S_IMODE((tmp_path / "plain").stat().st_mode) == 0o750
+    assert "base_model: org/small\n" in (tmp_path / "plain" / "README.md").read_text()
+    assert "Writing model shards" not in capfd.readouterr().err
 
 
 def test_without_a_mix_the_base_is_written(base_folder, tmp_path):

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # A part imports parts further up, and its own modules.
 LEVELS = (
-    {"t2app", "config", "errors", "turns"},
+    {"t2app", "config", "errors", "files", "identity", "turns"},
     {"svd", "scoring"},
     {"svf"},
     {"models"},

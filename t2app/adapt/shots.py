@@ -1,7 +1,7 @@
 """Solved examples for few-shot adaptation: a handful of rows, checked like those to train on.
 
-At most ``MOST_SHOTS`` are searched on; whatever rows are left can measure what was found. Not
-covered: the search itself (``few_shot``).
+At most ``MOST_SHOTS`` are searched on; ``TEST`` of the rows that are left measure what was found.
+Not covered: the search itself (``few_shot``).
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ from t2app.errors import T2Error
 from t2app.tasks import Problem, Task
 
 FEWEST_SHOTS, MOST_SHOTS = 2, 10
+# Of the rows that are not searched on, so many measure the result.
+TEST = 500
 SHOWN = 5  # rejected rows
 
 
 @dataclass(frozen=True)
 class Shots:
-    """A task with the problems to search on, and the rest, which no search sees.
+    """A task with the problems to search on, and the rest to measure by, which no search sees.
 
     ``notes`` are lines for people: rows that cannot be used, and the like.
     """
@@ -48,12 +50,16 @@ def read(
     shots: int = MOST_SHOTS,
     seed: int = 0,
     engine: Engine | None = None,
+    test: int = TEST,
 ) -> Shots:
     """The examples in a table; ``shots`` of them, drawn by ``seed``, are to be searched on.
 
-    ``engine`` finds the rows that are too long for its model. Raises T2Error where fewer than
-    ``FEWEST_SHOTS`` rows can be used, with the reason of the first that cannot.
+    At most ``test`` others measure the result. ``engine`` finds the rows that are too long for its
+    model. Raises T2Error where fewer than ``FEWEST_SHOTS`` rows can be used, with the reason of the
+    first that cannot.
     """
+    if test < 0:
+        raise T2Error(f"{test} rows cannot measure the result: take 0 or more")
     if shots < FEWEST_SHOTS:
         raise T2Error(f"{shots} examples to search on are too few: take {FEWEST_SHOTS} or more")
     limits = (
@@ -64,12 +70,15 @@ def read(
         raise T2Error(_too_few(table.name, report.used) + _first(report))
     task = assemble(report)
     every = [problem for rows in task.rows.values() for problem in rows]
-    drawn = set(random.Random(seed).sample(range(len(every)), min(shots, len(every))))
+    rng = random.Random(seed)
+    drawn = set(rng.sample(range(len(every)), min(shots, len(every))))
+    others = [i for i in range(len(every)) if i not in drawn]
+    rest = set(rng.sample(others, min(test, len(others))))
     return Shots(
         replace(task, rows={}),
         tuple(p for i, p in enumerate(every) if i in drawn),
-        tuple(p for i, p in enumerate(every) if i not in drawn),
-        tuple(_notes(report, len(drawn))),
+        tuple(p for i, p in enumerate(every) if i in rest),
+        tuple(_notes(report, len(drawn), len(rest))),
     )
 
 
@@ -85,7 +94,7 @@ def _first(report: Report) -> str:
     return f". Row {row.number} cannot: {row.reason}"
 
 
-def _notes(report: Report, drawn: int) -> Iterator[str]:
+def _notes(report: Report, drawn: int, rest: int) -> Iterator[str]:
     """How answers are judged, what cannot be used, what the rest is for."""
     yield report.why
     if drawn == FEWEST_SHOTS:
@@ -94,5 +103,7 @@ def _notes(report: Report, drawn: int) -> Iterator[str]:
         yield f"Row {row.number} is left out: {row.reason}."
     if len(report.rejected) > SHOWN:
         yield f"{len(report.rejected) - SHOWN} more rows are left out."
-    if report.used > drawn:
-        yield f"{drawn} rows are searched on; the other {report.used - drawn} measure the result."
+    others = report.used - drawn
+    if others:
+        measure = f"the other {others:,}" if rest == others else f"{rest:,} of the other {others:,}"
+        yield f"{drawn} rows are searched on; {measure} measure the result."

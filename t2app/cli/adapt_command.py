@@ -1,10 +1,10 @@
 """Find the mix of experts that does best on a few solved examples, and keep it under a name.
 
 SHOTS is a file of questions and answers as for training; three to ten are enough. Where it has more
-rows than are searched on, the rest measures what was found. With --name the mix is kept as an
+rows than are searched on, others (--test) measure what was found. With --name the mix is kept as an
 expert: answer with it by ask --strategy few-shot --mix NAME.
 
-Ctrl-C ends the search and keeps the best mix so far.
+Ctrl-C ends the search, or the measuring, and keeps the best mix so far.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from t2app.cli.common import add_model, load_engine, note, print_json
 from t2app.errors import T2Error
 
 if TYPE_CHECKING:
-    from t2app.adapt.few_shot import Generation
+    from t2app.adapt.few_shot import Found, Generation
+    from t2app.adapt.shots import Shots
+    from t2app.engine import Engine
 
 SETTINGS = {
     "population": "mixes a generation",
@@ -32,7 +34,7 @@ SETTINGS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``adapt``."""
     from t2app.adapt.few_shot import FITNESS, Settings
-    from t2app.adapt.shots import MOST_SHOTS
+    from t2app.adapt.shots import MOST_SHOTS, TEST
     from t2app.tasks.rewards import REWARDS
 
     parser.add_argument("file", metavar="SHOTS", help="questions with their answers")
@@ -42,7 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--shots",
         type=int,
         default=MOST_SHOTS,
-        help=f"rows to search on; the rest measures the result (default: {MOST_SHOTS})",
+        help=f"rows to search on (default: {MOST_SHOTS})",
+    )
+    parser.add_argument(
+        "--test",
+        type=int,
+        default=TEST,
+        help=f"rows that measure the result, at most (default: {TEST})",
     )
     parser.add_argument("--experts", metavar="NAME,...", help="experts to mix (default: all)")
     parser.add_argument("--reward", choices=("auto", *REWARDS), default="auto")
@@ -77,7 +85,6 @@ def run(args: argparse.Namespace) -> int:
     from t2app import data
     from t2app.adapt import few_shot, mixes, shots
     from t2app.data import columns
-    from t2app.evaluation.few_shot import measure_found
     from t2app.svf.library import check_name
 
     settings = few_shot.Settings(
@@ -95,6 +102,7 @@ def run(args: argparse.Namespace) -> int:
         "columns": data.guess(table, columns.parse(args.columns) if args.columns else None),
         "reward": args.reward,
         "shots": args.shots,
+        "test": args.test,
         "seed": args.seed,
     }
     shots.read(table, **options)  # what is wrong is told before a model is loaded
@@ -109,7 +117,7 @@ def run(args: argparse.Namespace) -> int:
     if not generations:
         raise T2Error("stopped in the first generation: there is nothing to keep yet")
     last = generations[-1]
-    measured = measure_found(engine, examples, last.found)
+    measured = _measured(engine, examples, last.found)
     path = None
     if args.name is not None:
         path = mixes.save(
@@ -142,6 +150,21 @@ def _shown(search: Iterator[Generation]) -> Iterator[Generation]:
         note("stopped: the best mix so far is kept")
 
 
+def _measured(engine: Engine, examples: Shots, found: Found) -> dict[str, Any]:
+    """Figures of the mix, with progress on standard error; Ctrl-C keeps those so far."""
+    from t2app.evaluation.few_shot import measuring
+
+    report: dict[str, Any] = {"examples": None, "rest": None}
+    try:
+        for measured in measuring(engine, examples, found):
+            report, done, total = measured.report, measured.done, measured.total
+            end = "\n" if done == total else ""
+            note(f"\rmeasuring base and mix: {done:,} of {total:,} rows", end=end)
+    except KeyboardInterrupt:
+        note("\nstopped: the mix is kept, with the figures so far")
+    return report
+
+
 def _report(
     generations: list[Generation], measured: dict[str, Any], path: str | None
 ) -> dict[str, Any]:
@@ -149,8 +172,8 @@ def _report(
     return {
         "weights": {name: round(w, 4) for name, w in last.found.weights.items()},
         "alpha": [[round(a, 4) for a in row] for row in last.found.alpha],
-        "before": measured["examples"]["before"],
-        "after": measured["examples"]["after"],
+        "before": (measured["examples"] or {}).get("before"),
+        "after": (measured["examples"] or {}).get("after"),
         "rest": measured["rest"],
         "generations": [g.to_dict() for g in generations],
         "why": last.why or "stopped",
@@ -161,8 +184,9 @@ def _report(
 
 def _print(found: dict[str, Any], parts: str) -> None:
     print(f"mix: {parts}")
-    rows = [("examples", found)] + ([("other rows", found["rest"])] if found["rest"] else [])
-    for name, figure in rows:
+    for name, figure in (("examples", found), ("other rows", found["rest"])):
+        if not figure or not figure["after"]:
+            continue
         before, after = figure["before"], figure["after"]
         print(f"{name}: {before['accuracy']:.1%} -> {after['accuracy']:.1%} of {after['n']} right")
     if found["path"]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -16,8 +16,10 @@ from t2app.evaluation import measure
 from t2app.evaluation.measure import Accuracy
 from t2app.evaluation.stats import over_draws, paired_difference
 from t2app.svf.mixing import mix
-from t2app.tasks import Problem, Task
+from t2app.tasks import Task
 
+# Rows that are answered between two looks at the figures.
+PART = 64
 DRAWS = 5
 # As with the problems of the table (``grid.SEED``), the draws that decided a rule are not those
 # that measure it.
@@ -34,20 +36,46 @@ VARIANTS: dict[str, tuple[int, Settings]] = {
 }
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What a mix is worth by the ``done`` rows of ``total`` that were answered so far.
+
+    ``report`` has figures for the ``examples`` and for the ``rest``; None where there is nothing.
+    """
+
+    report: dict[str, Any]
+    done: int
+    total: int
+
+
+def measuring(engine: Engine, shots: Shots, found: Found) -> Iterator[Measured]:
+    """Base and mix on the examples, then on the rest: figures that grow, part by part."""
+    total = len(shots.shots) + len(shots.rest)
+    report: dict[str, Any] = {"examples": None, "rest": None}
+    done = 0
+    for name, problems in (("examples", shots.shots), ("rest", shots.rest)):
+        before, after = Accuracy(()), Accuracy(())
+        for start in range(0, len(problems), PART):
+            part = problems[start : start + PART]
+            before = _more(before, measure.accuracy(engine, shots.task, part, None))
+            after = _more(after, measure.accuracy(engine, shots.task, part, found.delta))
+            done += len(part)
+            report = {**report, name: _figures(before, after)}
+            yield Measured(report, done, total)
+
+
 def measure_found(engine: Engine, shots: Shots, found: Found) -> dict[str, Any]:
-    """Base and mix on the examples, and on the rest where there is one (else None)."""
-    return {
-        "examples": before_after(engine, shots.task, shots.shots, found),
-        "rest": before_after(engine, shots.task, shots.rest, found) if shots.rest else None,
-    }
+    """The last report of ``measuring``."""
+    *_, last = measuring(engine, shots, found)
+    return last.report
 
 
-def before_after(
-    engine: Engine, task: Task, problems: Sequence[Problem], found: Found
-) -> dict[str, Any]:
+def _more(left: Accuracy, right: Accuracy) -> Accuracy:
+    return Accuracy(left.scores + right.scores)
+
+
+def _figures(before: Accuracy, after: Accuracy) -> dict[str, Any]:
     """Accuracy of the base and of the mix on the same problems, and the paired gain."""
-    before = measure.accuracy(engine, task, problems, None)
-    after = measure.accuracy(engine, task, problems, found.delta)
     mean, low, high = paired_difference(after.scores, before.scores)
     return {
         "before": before.to_dict(),

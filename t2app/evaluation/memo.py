@@ -16,6 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from t2app.files import share
+
 _NUMBERS = re.compile(r"\[\n[-\d.,eE\s]+\]")
 
 
@@ -49,5 +51,5 @@ def write(path: Path, value: Any, indent: int | None = None) -> None:
     handle, work = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
     with os.fdopen(handle, "w") as file:
         file.write(text)
-    os.chmod(work, 0o644)
+    share(Path(work))
     os.replace(work, path)

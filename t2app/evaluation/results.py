@@ -13,6 +13,7 @@ from typing import Any
 from t2app.config import ROOT, cache_dir
 from t2app.engine import Engine
 from t2app.evaluation.figures import BASE
+from t2app.identity import same_weights
 
 SHIPPED = ROOT / "docs" / "results"
 
@@ -38,14 +39,16 @@ def digests(engine: Engine) -> dict[str, str]:
 
 
 def load(engine: Engine) -> dict[str, Any] | None:
-    """The newest table for this base, as ``grid.run`` gives it; None where there is none."""
+    """The newest table for these weights, as ``grid.run`` gives it; None where there is none."""
     found = []
-    for file in [*sorted(SHIPPED.glob("*.json")), path(engine)]:
+    for file in [*sorted(SHIPPED.glob("*.json")), *sorted(folder().glob("*.json"))]:
         try:
             value = json.loads(file.read_text())
         except (OSError, ValueError):
             continue
-        if isinstance(value, dict) and value.get("model") == engine.base.base and "tasks" in value:
+        if not isinstance(value, dict) or "tasks" not in value:
+            continue
+        if same_weights(str(value.get("model")), engine.base.base):
             found.append(value)
     return max(found, key=lambda value: str(value.get("date")), default=None)
 

@@ -110,11 +110,11 @@ class ChatFormat:
     def visible(self, text: str) -> str:
         """The answer behind ``</think>``, up to the end of its turn; empty while it thinks."""
         answer = self._thoughts.visible(text)
-        return answer.partition(self._mark)[0] if self._mark else answer
+        return self._mark.split(answer, maxsplit=1)[0] if self._mark else answer
 
     def says_end(self, ids: Sequence[int]) -> bool:
         """Whether the tokens hold the end of the turn, where that is text and no token."""
-        return bool(self._mark) and self._mark in self._tokenizer.decode(ids)
+        return self._mark is not None and bool(self._mark.search(self._tokenizer.decode(ids)))
 
     def _arranged(self, messages: Messages) -> list[dict[str, str]]:
         """The turns as this template takes them, without anybody's special tokens."""
@@ -269,14 +269,13 @@ class ChatFormat:
     def _learn_end(self, known: Sequence[int]) -> None:
         """What the template writes after an answer.
 
-        ``_closing`` is text before the token that ends the turn, ``_mark`` text that ends it where
-        there is no such token.
+        ``_closing`` is text before the token that ends the turn, ``_mark`` finds text that ends it.
         """
         question, answer = _turn("user", QUESTION), _turn("assistant", ANSWER)
         after = self._tried(question, answer).rpartition(ANSWER)[2]
         between = self._tried(question, answer, _turn("user", AGAIN))
         between = between.rpartition(AGAIN)[0].rpartition(ANSWER)[2]
-        self._closing, self._mark = "", ""
+        self._closing, self._mark = "", None
         tokens = re.compile("|".join(map(re.escape, sorted(self._added, key=len, reverse=True))))
         for text in (after, between):
             found = tokens.search(text) if self._added else None
@@ -285,7 +284,7 @@ class ChatFormat:
             if found and not begins:
                 self.end = token
                 self._closing = text[: found.start()]
-                self._mark = self._closing.strip()
+                self._mark = _mark(self._closing)
                 return
         if not known:
             raise T2Error(
@@ -293,15 +292,23 @@ class ChatFormat:
                 "or as eos_token_id in its generation_config.json"
             )
         self.end = known[0]
-        if after.strip():
-            self._closing, self._mark = after.rstrip(), after.strip()
-        elif between.strip():
-            self._mark = between.rstrip()
+        self._closing = after.rstrip()
+        self._mark = _mark(after) or _mark(between)
         token = self._tokenizer.convert_ids_to_tokens(self.end)
-        text = f" and the text {self._mark.strip()!r} end" if self._mark else " ends"
+        said = (after.strip() or between.strip()).splitlines()
+        text = f" and the text {said[0]!r} end" if said else " ends"
         self._notes.append(
             f"its chat template ends answers with no token of its own: {token!r}{text} them"
         )
+
+
+def _mark(text: str) -> re.Pattern[str] | None:
+    """Finds the first line of ``text``, which ends a turn, behind a line break if there is one."""
+    words = text.strip().splitlines()
+    if not words:
+        return None
+    begins = text[: len(text) - len(text.lstrip())]
+    return re.compile((r"\n\s*" if "\n" in begins else r"\s*") + re.escape(words[0]))
 
 
 def _turn(role: str, text: str) -> dict[str, str]:

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +24,25 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from t2app.config import cache_dir
 from t2app.errors import T2Error
 from t2app.models.chat import ChatFormat
 from t2app.models.words import first_line
+from t2app.svf import foreign
 
 CAUSAL_SUFFIXES = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+# The hub's cache names a large file by its SHA-256.
+BLOB = re.compile(r"[0-9a-f]{64}")
 # How configurations call the longest sequence.
 CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "seq_length", "max_seq_len", "n_ctx")
 
 
 def read_config(folder: Path) -> PreTrainedConfig:
     """Configuration of a decoder-only language model, else ``T2Error``."""
+    if (other := foreign.as_model(folder)) is not None:
+        raise other
     if not (folder / "config.json").is_file():
         raise T2Error(f"{folder} has no config.json: give the folder of a Hugging Face model")
     try:
@@ -50,7 +60,19 @@ def read_config(folder: Path) -> PreTrainedConfig:
             f"{folder} is quantised already, so its original weights cannot be factored: "
             "give the full-precision checkpoint with --quant nf4"
         )
+    if not _attends(config):
+        raise T2Error(
+            f"{folder} has no attention ({config.model_type}): it cannot go on from a prompt that "
+            "was read before, as the first pass does; choose a transformer or a hybrid"
+        )
     return config
+
+
+def _attends(config: PreTrainedConfig) -> bool:
+    try:
+        return bool(getattr(config.get_text_config(decoder=True), "num_attention_heads", None))
+    except Exception:  # layers may differ, and then there is no one number
+        return True
 
 
 def _is_causal(architectures: list[str]) -> bool:
@@ -106,7 +128,10 @@ def read_chat(
 def context_of(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int | None:
     """The most tokens of a sequence; None where no file of the model names a limit."""
     text = config.get_text_config(decoder=True)
-    named = [getattr(text, name, None) for name in CONTEXT_NAMES]
+    named = []
+    for name in CONTEXT_NAMES:
+        with suppress(Exception):  # layers may differ, and then there is no one number
+            named.append(getattr(text, name, None))
     # A tokenizer without a limit has a number beyond all bounds.
     named += [tokenizer.model_max_length] if tokenizer.model_max_length < 10**8 else []
     return next((value for value in named if isinstance(value, int) and value > 0), None)
@@ -169,11 +194,35 @@ def read_headers(files: list[Path]) -> dict[str, Path]:
 
 
 def digest(files: list[Path]) -> str:
-    """SHA-256 of the weights: of the file, or of the files' digests where there are several."""
-    digests = []
-    for path in files:
-        with path.open("rb") as file:
-            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    """SHA-256 of the weights: of the file, or of the files' digests where there are several.
+
+    A file is read once: its digest is kept with its path, size and time of change.
+    """
+    digests = [_file_digest(path) for path in files]
     if len(digests) == 1:
         return digests[0]
     return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _file_digest(path: Path) -> str:
+    """SHA-256 of a file, remembered while its size and its time of change stay the same."""
+    real = path.resolve()
+    if real.parent.name == "blobs" and BLOB.fullmatch(real.name):
+        return real.name
+    stat = real.stat()
+    state = {"path": str(real), "bytes": stat.st_size, "changed": stat.st_mtime_ns}
+    place = hashlib.sha256(state["path"].encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    note = cache_dir() / "hashes" / f"{place}.json"
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        known = json.loads(note.read_text(encoding="utf-8"))
+        if {key: known[key] for key in state} == state:
+            return known["sha256"]
+    with real.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    with suppress(OSError):  # a cache that cannot be written is only slower
+        note.parent.mkdir(parents=True, exist_ok=True)
+        handle, work = tempfile.mkstemp(dir=note.parent)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump({**state, "sha256": found}, file)
+        os.replace(work, note)
+    return found

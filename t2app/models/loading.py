@@ -28,6 +28,7 @@ from transformers import (
 
 from t2app import config as paths
 from t2app.errors import T2Error
+from t2app.identity import identity, weights_of
 from t2app.models import checkpoint, memory, precision, source
 from t2app.models.chat import ChatFormat
 from t2app.models.originals import Originals
@@ -48,11 +49,12 @@ NO_CONTEXT = f"its files name no longest context: {CONTEXT:,} tokens are assumed
 class BaseModel:
     """A frozen model, ready to run, and what identifies it.
 
-    ``base`` names the exact weights: ``NAME@`` and the start of their SHA-256, or hub id and
-    revision; experts carry it. ``context`` is the longest sequence in tokens; ``device`` where its
-    input goes; ``skipped`` names the weights in its blocks that experts cannot adapt; ``notes`` are
-    lines for people about its chat format and context; ``place`` is what it was loaded for, where
-    ``cuda`` without a number means all GPUs.
+    ``base`` names the exact weights: ``NAME@`` and the start of their SHA-256, where NAME is the
+    hub id if that is known; experts carry it. ``also`` are other names of these weights that older
+    experts carry: the revision of the hub. ``context`` is the longest sequence in tokens;
+    ``device`` where its input goes; ``skipped`` names the weights in its blocks that experts cannot
+    adapt; ``notes`` are lines for people about its chat format and context; ``place`` is what it
+    was loaded for, where ``cuda`` without a number means all GPUs.
     """
 
     model: PreTrainedModel
@@ -64,6 +66,7 @@ class BaseModel:
     precision: str
     context: int
     folder: Path
+    also: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     place: torch.device | None = None
@@ -86,12 +89,14 @@ def load(
     """
     place = _place(device)
     found = source.locate(name)
-    config = checkpoint.read_config(found.folder)
-    tokenizer = checkpoint.read_tokenizer(found.folder)
-    bones = memory.skeleton(config)
-    rows = bones.get_input_embeddings().weight.shape[0]
-    chat = checkpoint.read_chat(found.folder, found.label, config, tokenizer, rows)
-    context = checkpoint.context_of(config, tokenizer)
+    with _one_line(found.label):
+        config = checkpoint.read_config(found.folder)
+        tokenizer = checkpoint.read_tokenizer(found.folder)
+        bones = memory.skeleton(config)
+        rows = bones.get_input_embeddings().weight.shape[0]
+        chat = checkpoint.read_chat(found.folder, found.label, config, tokenizer, rows)
+        context = checkpoint.context_of(config, tokenizer)
+        adapted_modules(bones)
     kind = _precision(found.label, quant, place, bones, storage)
     found.fetch(report)
     files = checkpoint.weight_files(found.folder)
@@ -107,7 +112,8 @@ def load(
         tokenizer=tokenizer,
         chat=chat,
         name=found.label,
-        base=f"{found.label}@{found.revision or checkpoint.digest(files)[:12]}",
+        base=identity(found.label, checkpoint.digest(files)),
+        also=(found.revision,) if found.revision else (),
         device=next(model.get_input_embeddings().parameters()).device,
         precision=kind,
         context=context or CONTEXT,
@@ -148,7 +154,8 @@ def factors(base: BaseModel, report: Report = lambda *_: None) -> dict[str, Fact
 
     return load_or_compute(
         shapes,
-        f"{base.base}-{str(kept).removeprefix('torch.')}-{_shape_digest(shapes)}",
+        # By the weights alone, whatever the model is called now.
+        f"{weights_of(base.base)}-{str(kept).removeprefix('torch.')}-{_shape_digest(shapes)}",
         read,
         kept,
         lambda done, total: report(FACTORING, done, total),
@@ -247,7 +254,7 @@ def _from_pretrained(
     if quantisation is not None:
         extra["quantization_config"] = quantisation
     try:
-        with _quiet():
+        with quiet():
             model, info = AutoModelForCausalLM.from_pretrained(
                 folder,
                 config=config,
@@ -272,7 +279,18 @@ def _from_pretrained(
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _one_line(label: str) -> Iterator[None]:
+    """Whatever a configuration, a tokenizer or a template raises, as one line."""
+    try:
+        yield
+    except T2Error:
+        raise
+    except Exception as error:
+        raise T2Error(f"cannot use {label}: {first_line(error)}; choose another model") from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
     """No reports and bars from transformers: what matters becomes one line of a ``T2Error``."""
     logs = transformers.utils.logging
     level = logs.get_verbosity()

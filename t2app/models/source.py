@@ -28,12 +28,14 @@ from tqdm.auto import tqdm
 from t2app import config as paths
 from t2app.errors import T2Error
 from t2app.models.words import DOWNLOADING, first_line, gigabytes
+from t2app.svf import foreign
 
 # What is being done, how much of it is done, how much there is: bytes, or matrices.
 Report = Callable[[str, int, int], None]
 
 SMALL = ("*.json", "*.txt", "*.model", "*.jinja")
 WEIGHTS = "*.safetensors"
+GGUF = "*.gguf"
 # Copies of the same weights in other formats.
 IGNORED = ("consolidated*", "original/*", "onnx/*")
 
@@ -72,21 +74,40 @@ def locate(name: str) -> Source:
             raise T2Error(f"no built-in model in {paths.TINY_DIR}: run python -m t2app pretrain")
         return Source(paths.TINY_DIR, paths.TINY)
     if name.strip() and folder.is_dir():
-        return Source(folder, folder.resolve().name)
+        # Only one model is called tiny.
+        label = folder.resolve().name
+        label = f"{label}-folder" if label == paths.TINY else label
+        return _in_hub_cache(folder) or Source(folder, label)
     if name.strip() and folder.exists():
-        raise T2Error(f"{name!r} is not a folder: give the folder that holds config.json")
+        raise foreign.as_model(folder) or T2Error(
+            f"{name!r} is not a folder: give the folder that holds config.json"
+        )
     if not name.strip() or name.startswith((".", "~", "/")) or "\\" in name or name.count("/") > 1:
         raise T2Error(f"no model folder {name!r}: give tiny, a folder or a Hugging Face model id")
     return _from_hub(name)
 
 
+def _in_hub_cache(folder: Path) -> Source | None:
+    """The model of the hub that a folder is a download of, as its path in the hub's cache says."""
+    *_, repository, kind, revision = ("", "", *folder.resolve().parts)
+    owner, _, model = repository.removeprefix("models--").partition("--")
+    if kind != "snapshots" or not repository.startswith("models--"):
+        return None
+    return Source(folder, f"{owner}/{model}" if model else owner, revision)
+
+
 def _from_hub(name: str) -> Source:
     """The newest snapshot, or without a network the one that was downloaded before."""
     try:
-        files = _ask_hub(name, allow_patterns=[*SMALL, WEIGHTS], dry_run=True)
+        files = _ask_hub(name, allow_patterns=[*SMALL, WEIGHTS, GGUF], dry_run=True)
     except _Unreachable as error:
         return _downloaded(name, error)
     weights = [file for file in files if file.filename.endswith(".safetensors")]
+    if not weights and any(file.filename.endswith(".gguf") for file in files):
+        raise T2Error(
+            f"model {name!r} is GGUF, weights packed for llama.cpp, and experts need the original "
+            "ones: give the model that it was made from"
+        )
     if not weights:
         raise T2Error(
             f"model {name!r} has no safetensors weights: pickled ones can run code when they are "
@@ -116,6 +137,8 @@ class _Unreachable(Exception):
 def _ask_hub(name: str, **request: Any) -> Any:
     """``snapshot_download``, with one clear line for everything that can go wrong."""
     try:
+        # Its own bars would run through ours; those of downloads are handed in.
+        request.setdefault("tqdm_class", _bar(lambda done, total: None, 0))
         return snapshot_download(name, ignore_patterns=list(IGNORED), **request)
     except Exception as error:
         # The client passes on whatever its network stack raises, with no common class.

@@ -27,6 +27,7 @@ from transformers.pytorch_utils import Conv1D
 
 from t2app.config import cache_dir
 from t2app.errors import T2Error
+from t2app.files import share
 from t2app.svd.factor import Factor, factor
 
 Progress = Callable[[int, int], None]
@@ -158,6 +159,7 @@ def _write(path: Path, value: Factor) -> Entry:
     """Write under another name first: a file that is there is whole."""
     new = path.with_suffix(".new")
     save_file({"basis": value.basis.cpu(), "sigma": value.sigma.cpu()}, new)
+    share(new)
     os.replace(new, path)
     return {
         "file": path.name,

@@ -24,6 +24,9 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from t2app.errors import T2Error
+from t2app.files import share
+from t2app.identity import same_weights
+from t2app.svf import foreign
 
 EXPERT_FORMAT = "t2app-expert"
 FORMAT_VERSION = 1
@@ -95,8 +98,7 @@ def save(expert: Expert, path: Path) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes the file private; an expert is meant to be passed on.
-        os.chmod(work, 0o644)
+        share(Path(work))
         os.replace(work, path)
     except OSError as error:
         if work is not None:
@@ -128,10 +130,16 @@ def read_header(path: Path) -> dict[str, Any]:
     return _header(path, _read(path, header_only=True))
 
 
-def check_fits(expert: Expert, shapes: Mapping[str, int], base: str) -> None:
-    """``T2Error`` naming what differs, unless base, names and sizes (``r`` by name) all agree."""
+def check_fits(
+    expert: Expert, shapes: Mapping[str, int], base: str, also: Iterable[str] = ()
+) -> None:
+    """``T2Error`` naming what differs, unless base, names and sizes (``r`` by name) all agree.
+
+    Bases agree where their weights do, whatever their names. ``also`` are other names of the base's
+    weights, such as the revision of the hub that older experts carry.
+    """
     label = f"expert {expert.name!r}"
-    if expert.base != base:
+    if not any(same_weights(expert.base, known) for known in (base, *also)):
         raise T2Error(f"{label} was made for {expert.base}, not for {base}: load that model")
     missing = [name for name in shapes if name not in expert.z]
     if missing:
@@ -164,7 +172,9 @@ def _header(path: Path, data: bytes) -> dict[str, Any]:
     """The file's ``__metadata__``, checked, its values decoded."""
     metadata = _metadata(path, data)
     if metadata.get("format") != EXPERT_FORMAT:
-        raise T2Error(f"{path} is not an expert file: its header lacks format={EXPERT_FORMAT}")
+        raise foreign.as_expert(path) or T2Error(
+            f"{path} is not an expert file: its header lacks format={EXPERT_FORMAT}"
+        )
     header = {key: _decode(value) for key, value in metadata.items()}
     version = header.get("format_version")
     if version != FORMAT_VERSION:

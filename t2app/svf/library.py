@@ -6,19 +6,22 @@ covered: training experts, or folders that other bases share.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
 
+from t2app import config
 from t2app.errors import T2Error
+from t2app.identity import DIGITS, same_weights, weights_of
 from t2app.svf import expert as expert_file
-from t2app.svf import reference
+from t2app.svf import foreign, reference
 from t2app.svf.expert import Expert
 from t2app.svf.mixing import unknown_expert
 
@@ -31,6 +34,8 @@ LONGEST_DESCRIPTION = 300
 RESERVED = frozenset({"base", "other"})
 
 Stamp = tuple[int, int, int]
+
+log = logging.getLogger(__name__)
 
 
 def check_name(name: str) -> str:
@@ -51,16 +56,56 @@ def free_name(text: str) -> str:
     return f"{name}-1" if name in RESERVED else name
 
 
+def home(name: str, base: str, also: Iterable[str] = ()) -> Path:
+    """The folder of the experts for the weights of ``base``, whatever the model is called now.
+
+    One that holds experts for these weights; otherwise the folder called like the model, or, where
+    that one holds another model's experts, a new one with the hash in its name.
+    """
+    known = (base, *also)
+    own = config.experts_dir(name)
+    found = {folder: _bases(folder) for folder in _folders(config.experts_root())}
+    fitting = {
+        folder: sum(any(same_weights(b, k) for k in known) for b in bases)
+        for folder, bases in found.items()
+    }
+    best = max(fitting, key=lambda folder: (fitting[folder], folder == own), default=own)
+    if fitting.get(best):
+        others = [str(f) for f, count in fitting.items() if count and f != best]
+        if others:
+            log.warning("experts of %s are also in %s: import them", base, ", ".join(others))
+        return best
+    marked = own.with_name(f"{own.name}@{weights_of(base)[:DIGITS]}")
+    return marked if marked.is_dir() or found.get(own) else own
+
+
+def _folders(root: Path) -> list[Path]:
+    return sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+
+
+def _bases(folder: Path) -> list[str]:
+    """The base of each expert of a folder; files that are damaged say nothing."""
+    bases = []
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        with suppress(T2Error):
+            bases.append(expert_file.read_header(path)["base"])
+    return bases
+
+
 class Library:
     """Experts of ``folder`` that fit ``shapes`` (``r`` by module name) and ``base``.
 
+    ``also`` are other names of the base's weights (see ``expert.check_fits``).
     An expert goes by the name of its file. Safe to use from several threads.
     """
 
-    def __init__(self, folder: Path, shapes: Mapping[str, int], base: str) -> None:
+    def __init__(
+        self, folder: Path, shapes: Mapping[str, int], base: str, also: Iterable[str] = ()
+    ) -> None:
         self.folder = Path(folder)
         self.shapes = dict(shapes)
         self.base = base
+        self.also = tuple(also)
         self._lock = threading.Lock()
         self._seen: dict[str, tuple[Stamp, Expert | T2Error]] = {}
 
@@ -112,7 +157,7 @@ class Library:
         ``T2Error`` for a bad name, an expert that does not fit, or one that is there already.
         """
         path = self.path(check_name(expert.name))
-        expert_file.check_fits(expert, self.shapes, self.base)
+        expert_file.check_fits(expert, self.shapes, self.base, self.also)
         with self._lock:
             if path.exists() and not overwrite:
                 raise T2Error(f"expert {expert.name!r} exists already: choose another name")
@@ -132,6 +177,8 @@ class Library:
         needs. Without a ``name`` it keeps its own; a ``.pt`` is called like its file.
         """
         path = Path(path)
+        if (other := foreign.as_expert(path)) is not None:
+            raise other
         if path.suffix == SUFFIX:
             expert = expert_file.load(path)
         elif path.suffix == reference.SUFFIX:
@@ -236,7 +283,7 @@ class Library:
         try:
             # Whoever renames the file renames the expert.
             found = replace(expert_file.load(path), name=check_name(path.stem))
-            expert_file.check_fits(found, self.shapes, self.base)
+            expert_file.check_fits(found, self.shapes, self.base, self.also)
         except T2Error as error:
             return error
         # In the order of the model, whatever that of the file.

@@ -21,6 +21,8 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from t2app.errors import T2Error
+from t2app.files import share
+from t2app.models.loading import quiet
 from t2app.tiny import corpus
 from t2app.tiny import tokenizer as tiny_tokenizer
 
@@ -204,8 +206,11 @@ def run(
                     "optimizer": optimizer.state_dict(),
                 },
             )
-    model.to(torch.bfloat16).save_pretrained(out)
+    with quiet():
+        model.to(torch.bfloat16).save_pretrained(out)
     tok.save_pretrained(out)
+    for path in out.glob("*.safetensors"):
+        share(path)
     (out / "recipe.json").write_text(
         json.dumps(
             {

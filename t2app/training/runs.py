@@ -26,6 +26,7 @@ from filelock import FileLock, Timeout
 from t2app.config import cache_dir
 from t2app.data.task import RowsTask
 from t2app.errors import T2Error
+from t2app.identity import folders_for
 from t2app.tasks import TASKS, Task
 from t2app.training.settings import Settings
 
@@ -77,9 +78,9 @@ class Status:
     report: dict[str, Any] | None = None
 
 
-def folder_of(base: str) -> Path:
-    """Where the runs of a base model are."""
-    return cache_dir() / "runs" / base.replace("/", "--")
+def folders_of(base: str) -> list[Path]:
+    """Where the runs of a base model are; the first is for new ones."""
+    return folders_for(cache_dir() / "runs", base)
 
 
 def new_id(name: str) -> str:
@@ -99,7 +100,7 @@ class Run:
     @classmethod
     def create(cls, spec: Spec, task: Task, rejected: str = "") -> Run:
         """A new folder, complete at once, its lock held by this process."""
-        parent = folder_of(spec.base)
+        parent = folders_of(spec.base)[0]
         try:
             parent.mkdir(parents=True, exist_ok=True)
             work = Path(tempfile.mkdtemp(prefix=".new-", dir=parent))
@@ -258,14 +259,19 @@ def unpacked(values: Mapping[str, Any]) -> Task:
 
 def all_runs(base: str) -> list[Run]:
     """The runs of a base model that are whole, newest first."""
-    parent = folder_of(base)
-    names = [p.name for p in parent.iterdir() if ID.fullmatch(p.name)] if parent.exists() else []
-    return [Run(parent / name) for name in sorted(names, reverse=True)]
+    found = [
+        path
+        for parent in folders_of(base)
+        if parent.exists()
+        for path in parent.iterdir()
+        if ID.fullmatch(path.name)
+    ]
+    return [Run(path) for path in sorted(found, key=lambda path: path.name, reverse=True)]
 
 
 def find(base: str, run_id: str) -> Run:
     """A run by its id; T2Error without one."""
-    folder = folder_of(base) / run_id
-    if not ID.fullmatch(run_id) or not (folder / "run.json").exists():
-        raise T2Error(f"there is no run {run_id!r}: it may have been deleted")
-    return Run(folder)
+    for parent in folders_of(base) if ID.fullmatch(run_id) else ():
+        if (parent / run_id / "run.json").exists():
+            return Run(parent / run_id)
+    raise T2Error(f"there is no run {run_id!r}: it may have been deleted")

@@ -217,8 +217,12 @@ def searching(engine: Engine, search: Search) -> Iterator[Values]:
                 yield result, SAME
         result = replace(result, phase="measuring")
         yield result, SAME
-        report = evaluation.measure_found(engine, search.shots, result.found)
-        yield replace(result, phase="done", report=report), SAME
+        for measured in evaluation.measuring(engine, search.shots, result.found):
+            # Not before the rest has figures: the page would say that there is none.
+            if measured.report["rest"] or not search.shots.rest:
+                phase = "done" if measured.done == measured.total else "measuring"
+                result = replace(result, report=measured.report, phase=phase)
+                yield result, SAME
     except T2Error as error:
         yield SAME, note(str(error))
     except Exception as error:  # a defect: the examples must stay all the same

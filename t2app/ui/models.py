@@ -158,7 +158,7 @@ def _state(resident: Resident) -> tuple[Any, ...]:
 
 
 def present(engine: Engine) -> str:
-    """The model that answers now: facts, what experts cannot adapt, memory."""
+    """The model that answers now: facts, what experts cannot adapt, notes, memory."""
     state = engine.status()
     facts = {
         "Model": state["model"],
@@ -169,6 +169,8 @@ def present(engine: Engine) -> str:
     rows = "".join(f"<dt>{k}</dt><dd>{html.escape(str(v))}</dd>" for k, v in facts.items())
     if engine.base.skipped:
         rows += f"<dt>Not adapted</dt><dd>{html.escape('; '.join(engine.base.skipped))}</dd>"
+    if engine.base.notes:
+        rows += f"<dt>Notes</dt><dd>{html.escape('; '.join(engine.base.notes))}</dd>"
     return f"<h2>In use now</h2><dl class='t2-model-facts'>{rows}</dl>{memory_bar(engine)}"
 
 

@@ -37,6 +37,17 @@ def test_rows_that_are_not_searched_on_measure_the_result():
     assert shots.read(table(rows), shots=5, seed=1).shots != found.shots
 
 
+def test_so_many_rows_measure_the_result():
+    rows = [[f"What is {n} + 1?", str(n + 1)] for n in range(600)]
+    found = shots.read(table(rows), shots=5)
+    assert len(found.rest) == shots.TEST == 500
+    assert "5 rows are searched on; 500 of the other 595 measure the result." in found.notes
+    fewer = shots.read(table(rows), shots=5, test=20)
+    assert fewer.shots == found.shots
+    assert len(fewer.rest) == 20
+    assert not set(fewer.shots) & set(fewer.rest)
+
+
 def test_a_file(tmp_path: Path):
     file = tmp_path / "shots.csv"
     file.write_text("question;answer\n" + "\n".join(";".join(row) for row in ROWS))

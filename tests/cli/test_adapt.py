@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from itertools import islice
 from pathlib import Path
 
 import pytest
+
+from t2app.evaluation import few_shot as evaluation
 
 QUICK = ("--population", "6", "--generations", "2", "--reward", "exact")
 ROWS = [(f"the fox has {n} dogs", "the dog") for n in range(14)]
@@ -75,6 +79,36 @@ def test_other_rows_measure_the_result(cli, tmp_path):
     assert "3 rows are searched on; the other 11 measure the result." in done.err
 
 
+def test_how_many_rows_measure_the_result(cli, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluation, "PART", 4)
+    done = cli("adapt", written(tmp_path, ROWS), *QUICK, "--shots", "3", "--test", "6", "--json")
+    assert done.json["rest"]["after"]["n"] == 6
+    assert "3 rows are searched on; 6 of the other 11 measure the result." in done.err
+    assert [f"{n} of 9 rows" for n in (3, 7, 9)] == re.findall(r"\d+ of 9 rows", done.err)
+    none = cli("adapt", written(tmp_path, ROWS), *QUICK, "--shots", "3", "--test", "0", "--json")
+    assert none.json["rest"] is None
+
+
+@pytest.mark.parametrize(("parts", "measured"), [(0, None), (1, 3), (2, 3)])
+def test_ctrl_c_while_measuring_keeps_the_mix(cli, tmp_path, monkeypatch, engine, parts, measured):
+    whole = evaluation.measuring
+
+    def interrupted(*arguments):
+        yield from islice(whole(*arguments), parts)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(evaluation, "PART", 4)
+    monkeypatch.setattr(evaluation, "measuring", interrupted)
+    options = ("--shots", "3", "--name", "kept", "--json")
+    done = cli("adapt", written(tmp_path, ROWS), *QUICK, *options)
+    assert done.code == 0
+    assert "stopped: the mix is kept, with the figures so far" in done.err
+    assert (done.json["after"] or {"n": None})["n"] == measured
+    assert (done.json["rest"] or {"after": {"n": 0}})["after"]["n"] == (4 if parts == 2 else 0)
+    assert engine.library.get("kept").header["mix"]["weights"]
+    assert cli("adapt", written(tmp_path, ROWS), *QUICK, *options[:2]).code == 0
+
+
 @pytest.mark.parametrize(
     ("rows", "options", "message"),
     [
@@ -85,6 +119,7 @@ def test_other_rows_measure_the_result(cli, tmp_path):
         (ROWS[:3], ("--experts", "maths"), "did you mean math"),
         (ROWS[:3], ("--name", "No Name"), "not a name"),
         (ROWS[:3], ("--name", "math"), "'math' exists already"),
+        (ROWS[:3], ("--test", "-1"), "-1 rows cannot measure the result"),
         (ROWS[:3], ("--shots", "1"), "1 examples to search on are too few"),
         (ROWS[:3], ("--columns", "question=nothing"), "nothing"),
     ],

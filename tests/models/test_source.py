@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.server
 import json
 import os
@@ -118,6 +119,7 @@ def load(tmp_path: Path, url: str, *names: str, **environment: str) -> list[dict
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    assert "it/s" not in done.stderr  # no bars but ours
     said = json.loads(done.stdout.splitlines()[-1])
     assert all("\n" not in one.get("error", "") for one in said)
     return said
@@ -149,7 +151,8 @@ def test_from_the_hub(checkpoint, hub, tmp_path):
         "full disk",
         "org/large",
     )
-    assert (good["name"], good["base"]) == ("org/small", f"org/small@{COMMIT}")
+    digest = hashlib.sha256((checkpoint / "model.safetensors").read_bytes()).hexdigest()
+    assert (good["name"], good["base"]) == ("org/small", f"org/small@{digest[:12]}")
     size = (checkpoint / "model.safetensors").stat().st_size
     assert ["downloading", 0, size] in good["reports"]
     assert "no model 'org/gone' on the Hugging Face hub: check the spelling" in gone["error"]
@@ -171,3 +174,16 @@ def test_from_the_hub(checkpoint, hub, tmp_path):
     assert "check the connection, or give a folder" in other["error"]
     (offline,) = load(tmp_path, hub.url, "org/never", HF_HUB_OFFLINE="1")
     assert "unset HF_HUB_OFFLINE, or give a folder" in offline["error"]
+
+
+def test_what_is_on_the_hub_and_no_model(checkpoint, hub, tmp_path):
+    put(checkpoint, hub.root / "packed", "model.safetensors")
+    (hub.root / "packed" / "model.gguf").write_bytes(b"GGUF")
+    adapter = hub.root / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text('{"base_model_name_or_path": "org/small"}')
+    (adapter / "adapter_model.safetensors").write_bytes(b"weights")
+    packed, lora = load(tmp_path, hub.url, "org/packed", "org/adapter")
+    assert "model 'org/packed' is GGUF, weights packed for llama.cpp" in packed["error"]
+    assert "is a LoRA adapter of 'org/small' and no whole model" in lora["error"]
+    assert not [path for path in hub.asked if path.startswith("GET") and "adapter_model" in path]

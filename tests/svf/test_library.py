@@ -166,7 +166,7 @@ def test_delete_does_not_leave_the_folder(library, tmp_path):
 
 
 def test_a_file_that_does_not_fit_takes_its_name_all_the_same(library):
-    put(library, "math", base="other@0123456789ab")
+    put(library, "math", base="other@ba9876543210")
     assert library.experts() == {}
     assert library.has_file("math")
     assert not library.has_file("code")

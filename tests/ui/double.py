@@ -45,7 +45,9 @@ class Double:
         self.asked: list[tuple[list[dict[str, str]], dict[str, Any]]] = []
         self.closed = 0
         self.library = SimpleNamespace(experts=self._experts)
-        self.base = SimpleNamespace(name="tiny", device=torch.device("cpu"), place=None, skipped=())
+        self.base = SimpleNamespace(
+            name="tiny", device=torch.device("cpu"), place=None, skipped=(), notes=()
+        )
         self.svf = SimpleNamespace(storage="auto")
 
     def _experts(self) -> dict[str, Any]:

@@ -102,8 +102,10 @@ def test_what_is_loaded_now_names_what_is_not_adapted() -> None:
         device=torch.device("cpu"),
         place=None,
         skipped=("mlp.experts.down_proj (2 x)", "<b>"),
+        notes=("thinking is off",),
     )
     said = models.present(engine)
+    assert "<dt>Notes</dt><dd>thinking is off</dd>" in said
     assert "mlp.experts.down_proj (2 x); &lt;b&gt;" in said
     assert "8.0 GB free of 16.0 GB" in said
     assert "Not adapted" not in models.present(Double())
