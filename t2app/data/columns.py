@@ -97,7 +97,7 @@ class _Guess:
         if pair:
             self._set("question", pair[0])
             self._set("context", pair[1])
-        self._take("question", self._filled())
+        self._take("question", self._asking())
         self._take("answer", self._spelled_out(self._filled()))
         if self.roles["question"] and not whole:
             self._take("context", [c for c in self.free if self.facts[c].filled])
@@ -159,6 +159,19 @@ class _Guess:
 
     def _filled(self) -> list[str]:
         return [c for c in self.free if self.facts[c].filled >= LEAST_FILLED]
+
+    def _asking(self) -> list[str]:
+        """Columns that may be the question; one such as ``instruction`` may leave it to ``input``."""
+        filled = self._filled()
+        if not any(role_rank(c, "context") is not None for c in filled):
+            return filled
+        sure = [
+            c
+            for c in self.free
+            if self.facts[c].filled and (rank := role_rank(c, "question")) is not None
+            if rank < _SURE
+        ]
+        return [c for c in self.free if c in filled or c in sure]
 
     def _spelled_out(self, names: Sequence[str]) -> list[str]:
         """Without columns of numbers that stand for labels which another column spells out."""

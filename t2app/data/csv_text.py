@@ -257,19 +257,26 @@ def _sample(text: str, delimiter: str) -> list[list[str]]:
 
 
 def _guess_delimiter(text: str) -> str:
-    """The delimiter that finds known names in the first row and gives most rows the same width."""
+    """The delimiter that finds known names in the first row and gives most rows the same width.
 
-    def score(delimiter: str) -> tuple[int, float]:
+    Of equal ones that which leaves no other delimiter at the edge of a cell: questions that end in
+    a semicolon, as in Greek, are not separated by it.
+    """
+
+    def score(delimiter: str) -> tuple[int, float, float]:
         records = _sample(text, delimiter)
         width = _usual_width(records)
         if width < 2:
-            return 0, 0.0
+            return 0, 0.0, 0.0
         named = sum(map(is_known, records[0])) if len(records[0]) > 1 else 0
-        return named, sum(len(cells) == width for cells in records) / len(records)
+        share = sum(len(cells) == width for cells in records) / len(records)
+        others = tuple(d for d in DELIMITERS.values() if d != delimiter)
+        edges = sum(any(cell.startswith(others) for cell in cells) for cells in records)
+        return named, share, -edges / len(records)
 
     scores = {d: score(d) for d in DELIMITERS.values()}
     best = max(scores, key=scores.__getitem__)
-    if any(scores[best]):
+    if scores[best][1]:
         return best
     seldom = {d: score(d)[1] for d in _SELDOM if d in text}
     return next((d for d, share in seldom.items() if share >= _UNIFORM), ",")
