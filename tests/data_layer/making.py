@@ -1,4 +1,4 @@
-"""Files of questions and answers in many languages and formats, each with what it should read as."""
+"""Files of questions and answers in many languages and formats, each with what is in it."""
 
 from __future__ import annotations
 
@@ -415,7 +415,9 @@ def _chatml(x: Language):
 
 @format_of("instruction template")
 def _template(x: Language):
-    rows = [[f"Below is a task.\n\n### Instruction:\n{q}\n\n### Response:\n{a}"] for q, a in x.pairs]
+    rows = [
+        [f"Below is a task.\n\n### Instruction:\n{q}\n\n### Response:\n{a}"] for q, a in x.pairs
+    ]
     return "rows.csv", _csv([["text"], *rows]).encode(), x.pairs
 
 
