@@ -26,8 +26,16 @@ def from_cell(cell: str) -> Options:
     Also separated by ``|`` or ``;``. Empty where there are not two to eight.
     """
     found = _listed(cell) or _marked(cell) or _separated(cell)
-    texts = [" ".join(str(text).split()) for text in found]
+    texts = _without_marks([" ".join(str(text).split()) for text in found])
     return from_cells(texts) if 2 <= len(texts) <= len(LETTERS) else ()
+
+
+def _without_marks(texts: list[str]) -> list[str]:
+    """Options that all begin with their own letter, as in ``A)21``, without it."""
+    marked = [re.match(r"\(?([A-H])[).:]\s*(?=\S)", text) for text in texts]
+    if not all(marked) or [m[1] for m in marked if m] != list(LETTERS[: len(texts)]):
+        return texts
+    return [text[m.end() :] for text, m in zip(texts, marked, strict=True) if m]
 
 
 def _listed(cell: str) -> list[Any]:

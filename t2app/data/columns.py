@@ -83,6 +83,7 @@ class _Guess:
         taken = {name for names in known.values() for name in names}
         self.free = [c for c in table.columns if c not in taken]
         self.facts: dict[str, Facts] = {c: facts_of(table.column(c)) for c in table.columns}
+        self.tied: set[str] = set()
         self.notes: list[str] = []
 
     def by_name(self) -> None:
@@ -97,7 +98,7 @@ class _Guess:
         if pair:
             self._set("question", pair[0])
             self._set("context", pair[1])
-        self._take("question", self._filled())
+        self._take("question", self._asking())
         self._take("answer", self._spelled_out(self._filled()))
         if self.roles["question"] and not whole:
             self._take("context", [c for c in self.free if self.facts[c].filled])
@@ -112,6 +113,8 @@ class _Guess:
         left = [c for c in every if self._may_be_used(c)]
         if len(every) == len(missing):
             left = every
+        if self.tied & {*missing}:
+            raise self._cannot_tell(missing)
         found = self._pair(left) if len(missing) == 2 else self._one(missing[0], left)
         if found is None:
             raise self._cannot_tell(missing)
@@ -140,7 +143,10 @@ class _Guess:
             return
         misfit, rank, _, name = ranked[0]
         loose = rank > len(NAMES[role])  # one word of the name, not all of it
-        if loose and (misfit or sum(r[:2] == (misfit, rank) for r in ranked) > 1):
+        if loose and sum(r[0] < 2 and r[1] == rank for r in ranked) > 1:
+            self.tied.add(role)
+            return
+        if loose and misfit:
             return
         self._set(role, name)
 
@@ -148,7 +154,7 @@ class _Guess:
         """How badly the cells fit the role, and the rank of the name; (0, 0) is best."""
         facts = self.facts[name]
         if role == "answer":
-            return int(facts.constant or facts.aside), rank
+            return (2 if facts.constant else int(facts.aside)), rank
         if role != "question" or rank < _SURE:
             return 0, rank
         return int(facts.aside or facts.constant or facts.labels), rank
@@ -159,6 +165,19 @@ class _Guess:
 
     def _filled(self) -> list[str]:
         return [c for c in self.free if self.facts[c].filled >= LEAST_FILLED]
+
+    def _asking(self) -> list[str]:
+        """Columns that may be the question; ``instruction`` may leave it to ``input``."""
+        filled = self._filled()
+        if not any(role_rank(c, "context") is not None for c in filled):
+            return filled
+        sure = [
+            c
+            for c in self.free
+            if self.facts[c].filled and (rank := role_rank(c, "question")) is not None
+            if rank < _SURE
+        ]
+        return [c for c in self.free if c in filled or c in sure]
 
     def _spelled_out(self, names: Sequence[str]) -> list[str]:
         """Without columns of numbers that stand for labels which another column spells out."""
@@ -221,7 +240,7 @@ class _Guess:
         if role == "answer":
             fits = [c for c in left if self._is_label(c)]
         found = left if len(left) == 1 else fits
-        if len(found) != 1:
+        if len(found) != 1 or (role == "question" and self.facts[found[0]].aside):
             return None
         self.notes.append(f"{found[0]!r} is taken for the {role}: no other column can be it")
         return (found[0],)
@@ -233,8 +252,11 @@ class _Guess:
         return Unclear(
             "columns",
             f"{name}: it is not clear which column is the {which}. The columns are "
-            f"{_listed(self.table.columns)}" + (f"; first row: {first}" if first else ""),
-            "say which (--columns question=NAME,answer=NAME)",
+            f"{_listed(self.table.columns)}"
+            + (f"; first row: {first}" if first else "")
+            + (". Is the delimiter right?" if len(self.table.columns) == 1 else ""),
+            "say which (--columns question=NAME,answer=NAME"
+            + (" or --delimiter)" if len(self.table.columns) == 1 else ")"),
             "Choose the question and the answer below.",
             self.table,
         )

@@ -1,8 +1,7 @@
 """Rows of text with a delimiter: CSV, TSV, and tables as Markdown has them.
 
-Delimiter, header, and whether quotation marks are marks or text are found, and can be named but for
-the last. Rows keep the number that a spreadsheet shows for them: the header is row 1, blank rows
-count.
+Delimiter and header are found and can be named; how quotation marks are meant is found. Rows keep
+the number that a spreadsheet shows for them: the header is row 1, blank rows count.
 """
 
 from __future__ import annotations
@@ -27,6 +26,12 @@ _SAMPLE_CHARACTERS, _SAMPLE_RECORDS = 200_000, 200
 _UNIFORM = 0.98
 _RULE = re.compile(r"[\s:|+=-]*-[\s:|+=-]*")  # the line below the names of a Markdown table
 
+DOUBLED, ESCAPED, TEXT = "doubled", "escaped", "text"
+_SAID = {
+    ESCAPED: "quotation marks inside of cells are written with a backslash",
+    TEXT: "quotation marks are read as a part of the text",
+}
+
 Record = tuple[int, list[str]]
 
 
@@ -47,15 +52,17 @@ def csv_rows(text: str, name: str, delimiter: str | None, header: bool | None) -
         text, delimiter = text[hint.end() :], delimiter or hint[1]
     delimiter = delimiter or _guess_delimiter(text)
     found = Builder((), "csv", delimiter)
-    plain = _quotes_are_text(text, delimiter)
-    if plain:
-        found.notes.append("quotation marks are read as a part of the text")
-    records = [(n, cells) for n, cells in _records(text, delimiter, name, plain, found.rejected)]
+    marks = _marks_of(text, delimiter)
+    if marks != DOUBLED:
+        found.notes.append(_SAID[marks])
+    records = list(_records(text, delimiter, name, marks, found.rejected))
     records = _bare(records, delimiter)
     if not records:
         raise T2Error(f"{name} has no rows: it needs a question and an answer in each")
     records = _below_preamble(records, found)
     _fill(found, records, header)
+    if header is None and not found.header and _reads_like_prose(text, delimiter):
+        found.open_header = True
     return found
 
 
@@ -115,7 +122,7 @@ class _Lines:
 
 
 def _records(
-    text: str, delimiter: str, name: str, plain: bool, rejected: list[Rejected]
+    text: str, delimiter: str, name: str, marks: str, rejected: list[Rejected]
 ) -> Iterator[Record]:
     """Every record that is not blank, with its number.
 
@@ -123,7 +130,7 @@ def _records(
     file's structure is broken.
     """
     lines = _Lines(text, name)
-    reader = csv.reader(lines, **_dialect(delimiter, plain))
+    reader = csv.reader(lines, **_dialect(delimiter, marks))
     number, last = 0, []
     while True:
         number, last = number + 1, lines.taken
@@ -138,30 +145,44 @@ def _records(
             ) from error
         refuse_size(number, len(cells), name)
         cells = [clean(cell) for cell in cells]
-        if len(lines.taken) > 1 and not plain and _strictly(lines.taken, delimiter) == "torn":
+        sound = marks != DOUBLED or len(lines.taken) < 2
+        if not sound and _strictly(lines.taken, delimiter) == "torn":
             reason = f"quotation mark: one in this row is closed {len(lines.taken) - 1} lines below"
             rejected.append(Rejected(number, reason, tuple(cells)))
         elif any(cells):
             yield number, cells
-    if not plain and _strictly(last, delimiter) == "open":
+    if marks != TEXT and _strictly(last, delimiter, marks) == "open":
         raise T2Error(
             f"{name}: row {number - 1} opens a quotation mark that is never closed: "
             + repr(last[0].strip()[:60])
         )
 
 
-def _dialect(delimiter: str, plain: bool) -> dict:
-    quoting = csv.QUOTE_NONE if plain else csv.QUOTE_MINIMAL
-    return {"delimiter": delimiter, "skipinitialspace": delimiter != "\t", "quoting": quoting}
+def _dialect(delimiter: str, marks: str) -> dict:
+    """What ``csv.reader`` needs to know."""
+    how = {DOUBLED: {}, ESCAPED: {"doublequote": False, "escapechar": "\\"},
+           TEXT: {"quoting": csv.QUOTE_NONE}}[marks]  # fmt: skip
+    return {"delimiter": delimiter, "skipinitialspace": delimiter != "\t", **how}
 
 
-def _strictly(lines: Sequence[str], delimiter: str) -> str:
-    """Whether a record is sound to a strict reader; "open" or "torn" where it is not."""
+def _strictly(lines: Sequence[str], delimiter: str, marks: str = DOUBLED) -> str:
+    """Whether records are sound to a strict reader; "open" or "torn" where they are not."""
     try:
-        list(csv.reader(lines, strict=True, **_dialect(delimiter, False)))
+        list(csv.reader(lines, strict=True, **_dialect(delimiter, marks)))
     except csv.Error as error:
         return "open" if "unexpected end of data" in str(error) else "torn"
     return ""
+
+
+def _marks_of(text: str, delimiter: str) -> str:
+    """How quotation marks inside of cells are written, or that they are text themselves."""
+    lines = text.splitlines(keepends=True)
+    if '"' not in text or not _strictly(lines, delimiter):
+        return DOUBLED
+    only_marks = '\\"' in text and not re.search(r'\\(?!["\\])', text)
+    if only_marks and not _strictly(lines, delimiter, ESCAPED):
+        return ESCAPED
+    return TEXT if _quotes_are_text(text, delimiter) else DOUBLED
 
 
 def _quotes_are_text(text: str, delimiter: str) -> bool:
@@ -171,8 +192,6 @@ def _quotes_are_text(text: str, delimiter: str) -> bool:
     row, and more cells begin with a mark that does not close than with one that does; and where
     marks would join lines to one row or, in a file with tabs, stand beside text.
     """
-    if '"' not in text or _strictly(text.splitlines(keepends=True), delimiter) == "":
-        return False
     lines = [line for line in text.splitlines() if line.strip()]
     rows = [line.split(delimiter) for line in lines]
     width = _usual_width(rows)
@@ -194,8 +213,16 @@ def _quotes_are_text(text: str, delimiter: str) -> bool:
 
 def _lenient(text: str, delimiter: str) -> Iterator[list[str]]:
     with suppress(csv.Error):
-        reader = csv.reader(io.StringIO(text, newline=""), **_dialect(delimiter, False))
+        reader = csv.reader(io.StringIO(text, newline=""), **_dialect(delimiter, DOUBLED))
         yield from (cells for cells in reader if any(map(str.strip, cells)))
+
+
+def _reads_like_prose(text: str, delimiter: str) -> bool:
+    """Whether lines are sentences whose commas were taken for the bounds of cells."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    ended = sum(line[-1] in ".!?…。" for line in lines)
+    spaced = sum(line.count(delimiter) == line.count(f"{delimiter} ") for line in lines)
+    return min(ended, spaced) >= 0.9 * len(lines)
 
 
 def _bare(records: list[Record], delimiter: str) -> list[Record]:
@@ -249,27 +276,34 @@ def _sample(text: str, delimiter: str) -> list[list[str]]:
     if len(start) < len(text):
         start = start[: max(start.rfind("\n"), start.rfind("\r")) + 1] or start
     found: list[list[str]] = []
-    plain = _quotes_are_text(start, delimiter)
+    marks = _marks_of(start, delimiter)
     with suppress(T2Error):  # it is raised again, with the file's name, when all of it is read
-        for _, cells in islice(_records(start, delimiter, "", plain, []), _SAMPLE_RECORDS):
+        for _, cells in islice(_records(start, delimiter, "", marks, []), _SAMPLE_RECORDS):
             found.append(cells)
     return found
 
 
 def _guess_delimiter(text: str) -> str:
-    """The delimiter that finds known names in the first row and gives most rows the same width."""
+    """The delimiter that finds known names in the first row and gives most rows the same width.
 
-    def score(delimiter: str) -> tuple[int, float]:
+    Of equal ones that which leaves no other delimiter at the edge of a cell: questions that end in
+    a semicolon, as in Greek, are not separated by it.
+    """
+
+    def score(delimiter: str) -> tuple[int, float, float]:
         records = _sample(text, delimiter)
         width = _usual_width(records)
         if width < 2:
-            return 0, 0.0
+            return 0, 0.0, 0.0
         named = sum(map(is_known, records[0])) if len(records[0]) > 1 else 0
-        return named, sum(len(cells) == width for cells in records) / len(records)
+        share = sum(len(cells) == width for cells in records) / len(records)
+        others = tuple(d for d in DELIMITERS.values() if d != delimiter)
+        edges = sum(any(cell.startswith(others) for cell in cells) for cells in records)
+        return named, share, -edges / len(records)
 
     scores = {d: score(d) for d in DELIMITERS.values()}
     best = max(scores, key=scores.__getitem__)
-    if any(scores[best]):
+    if scores[best][1]:
         return best
     seldom = {d: score(d)[1] for d in _SELDOM if d in text}
     return next((d for d, share in seldom.items() if share >= _UNIFORM), ",")

@@ -21,9 +21,9 @@ NAMES: dict[str, tuple[str, ...]] = {
         "answers", "outputs", "completions", "responses", "labels", "reply", "expected",
         "expected output", "expected answer", "ground truth", "gold answer", "reference",
         "reference answer", "correct answer", "right answer", "best answer", "answer key",
-        "correct option", "correct", "assistant", "gpt", "model answer", "result", "class",
-        "category", "sentiment", "emotion", "intent", "topic", "tag", "rating", "stars", "score",
-        "polarity", "stance", "verdict", "code", "translation", "summary", "a", "out", "y",
+        "correct option", "correct", "reward model", "assistant", "gpt", "model answer", "result",
+        "class", "category", "sentiment", "emotion", "intent", "topic", "tag", "rating", "stars",
+        "score", "polarity", "stance", "verdict", "code", "translation", "summary", "a", "out", "y",
     ),
     "context": ("context", "input", "passage", "background", "paragraph"),
     "choices": ("choices", "options", "alternatives", "endings", "answer options"),
@@ -35,7 +35,7 @@ ROLES = tuple(NAMES)
 PAIRS = (
     ("premise", "hypothesis"), ("sentence1", "sentence2"), ("question1", "question2"),
     ("text1", "text2"), ("sentence a", "sentence b"), ("text a", "text b"), ("subject", "body"),
-    ("title", "body"), ("goal", "context"),
+    ("title", "body"), ("title", "description"), ("title", "abstract"), ("goal", "context"),
 )  # fmt: skip
 # Words that say that a column is about something else than the question or the answer.
 _NOT_A_ROLE = frozenset(

@@ -17,6 +17,8 @@ from typing import Any
 from t2app.data import transcripts
 from t2app.data.building import Builder, Rejected, clean, refuse_size, unique_names
 from t2app.data.conversations import (
+    LONG,
+    TOOLS,
     Refused,
     Turn,
     is_conversation,
@@ -112,6 +114,7 @@ def _converted(
     records: list[Record], columns: Sequence[str], found: Builder, name: str
 ) -> list[Record]:
     """The records with the first shape that fits made plain."""
+    records = _without_history(records, found, name)
     talks = [c for c in columns if _all(records, c, is_conversation)]
     shape = _shape_of({plain(c) for c in columns})
     if talks:
@@ -123,6 +126,22 @@ def _converted(
     for _, record in records:
         _plain_options(record)
     return records
+
+
+def _without_history(records: list[Record], found: Builder, name: str) -> list[Record]:
+    """Without rows that have earlier turns in a column of their own."""
+    column = next((c for _, r in records[:1] for c in r if plain(c) == "history"), None)
+    if column is None or not any(isinstance(nested(r.get(column)), list) for _, r in records):
+        return records
+    long = [(n, r) for n, r in records if nested(r.get(column))]
+    refuse_most({LONG: [n for n, _ in long]}, len(records), name)
+    for number, record in long:
+        reason = f"{LONG}: there are earlier turns in {column!r}"
+        found.rejected.append(Rejected(number, reason, (as_cell(list(record.values())),)))
+    numbers = {n for n, _ in long}
+    return [
+        (n, {k: v for k, v in r.items() if k != column}) for n, r in records if n not in numbers
+    ]
 
 
 def _shape_of(names: set[str]) -> Callable[[list[Record], Builder], list[Record]] | None:
@@ -162,11 +181,9 @@ def _turns(value: Any, speaker: str | None) -> list[Mapping[str, Any]]:
 
 
 def _refuse_more(record: Mapping[str, Any]) -> None:
-    """Raise Refused for tools and for earlier turns beside a conversation."""
+    """Raise Refused for tools beside a conversation."""
     if any(nested(record.get(key)) for key in _TOOLS):
-        raise Refused("tool call: the row offers tools")
-    if nested(record.get("history")):
-        raise Refused("long conversation: there are earlier turns in 'history'")
+        raise Refused(f"{TOOLS}: the row offers tools")
 
 
 def _of_turns(
@@ -222,10 +239,16 @@ def _of_humaneval(records: list[Record], found: Builder) -> list[Record]:
         tests = test if not test or test.endswith(call) else f"{test}\n{call}"
         row = {"prompt": by["prompt"], "tests": tests}
         if solution := by.get("canonical solution"):
-            row["answer"] = f"{by['prompt']}{solution}"
+            row["answer"] = _completed(by["prompt"], solution)
             found.roles["answer"] = "answer"
         rows.append((number, row))
     return rows
+
+
+def _completed(prompt: str, solution: str) -> str:
+    """The whole function; cells of CSV have lost the white space around them."""
+    body = solution if solution[:1].isspace() else f"    {solution}"
+    return f"{prompt}{'' if prompt.endswith(chr(10)) else chr(10)}{body}"
 
 
 def _of_mbpp(records: list[Record], found: Builder) -> list[Record]:
@@ -279,6 +302,8 @@ def _plain_answers(value: Any) -> Any:
         return value
     if isinstance(value.get("text"), list) and "answer_start" in value:
         return _distinct(value["text"])
+    if isinstance(truth := value.get("ground_truth"), (str, int, float)):  # as verl has it
+        return truth
     if isinstance(value.get("aliases"), list) and isinstance(value.get("value"), str):
         return _distinct([value["value"], *value["aliases"]])
     return value

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,11 @@ from t2app.errors import T2Error
 __all__ = ["DELIMITERS", "Rejected", "Row", "Table", "read_table", "table_from_cells"]
 
 MAX_BYTES = 20 * 2**20
+_MARKUP = (
+    (re.compile(r"\s*<(?:!doctype html|html|table)", re.IGNORECASE), "an HTML page"),
+    (re.compile(r"\s*<\?xml|\s*<(\w+)>\s*<\w+>"), "XML"),
+    (re.compile(r"(?:---\s*\n)?\s*- \w+:.*\n\s+\w+:"), "YAML"),
+)
 
 
 @dataclass(frozen=True)
@@ -156,10 +162,18 @@ def _read(text: str, name: str, delimiter: str | None, header: bool | None) -> B
     if delimiter is None:
         if (items := items_of(text, name)) is not None:
             return _of_items(items, name, header)
-        for read in (transcripts.labelled_lines, transcripts.transcript_rows):
-            if found := read(text):
-                return found
+        _refuse_markup(text, name)
+        found = transcripts.labelled_lines(text) or transcripts.transcript_rows(text, name)
+        if found:
+            return found
     return shapes.reshaped(csv_text.csv_rows(text, name, delimiter, header), name)
+
+
+def _refuse_markup(text: str, name: str) -> None:
+    """Raise T2Error for pages and documents that are text, but not rows of it."""
+    for pattern, kind in _MARKUP:
+        if pattern.match(text):
+            raise T2Error(f"{name} is {kind}: save its rows as CSV or JSON Lines")
 
 
 def _of_items(items: Items, name: str, header: bool | None) -> Builder:
@@ -184,8 +198,9 @@ def _of_items(items: Items, name: str, header: bool | None) -> Builder:
 
 def _open_header(table: Table) -> Unclear:
     """What to ask where the first row may be names or an example."""
-    names = " | ".join(short(column, 40) for column in table.columns[:4])
-    below = " | ".join(short(cell, 40) for cell in table.rows[0].cells[:4]) if table.rows else ""
+    rows = [row.cells for row in table.rows[:2]]
+    first, second = (table.columns, *rows, ())[:2] if table.header else (*rows, (), ())[:2]
+    names, below = (" | ".join(short(cell, 40) for cell in cells[:4]) for cells in (first, second))
     return Unclear(
         "header",
         f"{table.name}: the first row may name the columns or be an example: {names} (then comes "

@@ -6,11 +6,12 @@ Such text stands in a column (data sets of a single column ``text``) or is the w
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from t2app.data.building import Builder, Rejected, clean
-from t2app.data.conversations import ROLE_OF, Refused, Turn, single
+from t2app.data.conversations import ROLE_OF, Refused, Turn, refuse_most, single
 from t2app.data.foreign_names import ANSWER, QUESTION
 from t2app.data.names import plain
 
@@ -35,7 +36,7 @@ _SYSTEM_2 = re.compile(r"<<SYS>>(.*?)<</SYS>>", re.DOTALL)
 _SPEAKERS = (("human", "assistant"), ("user", "assistant"), ("user", "bot"), ("human", "ai"),
              ("user", "ai"), ("customer", "agent"))  # fmt: skip
 MOST = 0.9
-_COLON = r"\s*\d{0,4}\s*[.)]?\s*[:：]"
+_COLON = r"(?:\s*\d{0,4}\s*[.)]?\s*[:：]|\s*\d{1,4}\s*[.)](?=\s))"
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def _label_pairs(texts: Sequence[str]) -> list[Marks]:
 # -- whole files ---------------------------------------------------------------------------------
 
 
-def transcript_rows(text: str) -> Builder | None:
+def transcript_rows(text: str, name: str) -> Builder | None:
     """The rows of a file of questions and answers with labels; None where it is none.
 
     A row's number is the line that its question begins in.
@@ -147,20 +148,25 @@ def transcript_rows(text: str) -> Builder | None:
         if asked < 2 or len(hits) - asked < MOST * asked:
             continue
         if marks.pattern.match(lines[0]) or marks.pattern.match(lines[min(1, len(lines) - 1)]):
-            return _rows_of(text, marks)
+            return _rows_of(text, marks, name)
     return None
 
 
-def _rows_of(text: str, marks: Marks) -> Builder:
+def _rows_of(text: str, marks: Marks, name: str) -> Builder:
     found = Builder(("question", "answer"), "text")
     found.notes.append(f"the lines begin with {marks.question!r} and {marks.answer!r}")
-    for number, turns in _blocks(text, marks):
+    found.roles = {"question": "question", "answer": "answer"}
+    refused: dict[str, list[int]] = defaultdict(list)
+    blocks = _blocks(text, marks)
+    for number, turns in blocks:
         try:
             turn: Turn = single(turns)
         except Refused as error:
+            refused[error.kind].append(number)
             found.rejected.append(Rejected(number, str(error), (turns[0][1],)))
         else:
             found.add(number, [turn.question, turn.answer or ""])
+    refuse_most(refused, len(blocks), name)
     return found
 
 
