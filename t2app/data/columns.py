@@ -8,6 +8,7 @@ Unclear is raised.
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,8 @@ _PART = re.compile(rf"({'|'.join(ROLES)})\s*=(.*?)(?=,\s*(?:{'|'.join(ROLES)})\s
 # Names that are trusted whatever the cells look like.
 _SURE = len("question prompt instruction query problem input".split())
 _UNUSED_SHOWN = 8
+# So many whole numbers, each above the one before, are ids.
+_SURELY_IDS = 12
 
 
 @dataclass(frozen=True)
@@ -338,12 +341,13 @@ def _all_letters(cells: Sequence[str]) -> bool:
 
 
 def _is_counter(table: Table, name: str) -> bool:
-    """A column of row numbers, as data frames are saved with."""
+    """A column of row numbers, as data frames are saved with, or of ids that only ever grow."""
     cells = table.column(name)
-    if not all(re.fullmatch(r"[0-9]{1,9}", cell) for cell in cells):
+    if not all(re.fullmatch(r"[0-9]{1,18}", cell) for cell in cells):
         return False
     numbers = [int(cell) for cell in cells]
-    return len(numbers) > 1 and numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    steps = {after - before for before, after in itertools.pairwise(numbers)}
+    return steps == {1} or (len(numbers) >= _SURELY_IDS and min(steps) > 0)
 
 
 def _refuse_json(table: Table, columns: Columns, given: Mapping[str, tuple[str, ...]]) -> None:

@@ -57,13 +57,17 @@ def train(page: Page, trainer: str) -> Page:
 def odd_file(tmp_path: Path) -> Path:
     """Semicolons, cp1252, names that say nothing, HTML and a formula in cells, two bad rows.
 
-    The right answer is always the same, so that training soon has something to keep.
+    Most right answers are the same, so that training soon has something to keep.
     """
-    rows = [f"{n * n};Welche Farbe hat Größe {n}?;blue" for n in range(40)]
-    rows[3] = "=1+1;<b>fett</b>;blue"
-    rows += ["40;ohne Antwort?;", "41;zu kurz"]
+    rows = [
+        f"{n * n};Welche Farbe hat Größe {n}?;Steht im Regal {n} ganz oben;oben im Regal {n};"
+        + ("red" if n % 4 == 0 else "blue")
+        for n in range(40)
+    ]
+    rows[3] = "=1+1;<b>fett</b>;Steht im Regal 3 ganz oben;oben im Regal 3;blue"
+    rows += ["40;ohne Antwort?;;;", "41;zu kurz"]
     path = tmp_path / "größen.csv"
-    path.write_bytes("\r\n".join(["nr;links;rechts", *rows]).encode("cp1252"))
+    path.write_bytes("\r\n".join(["nr;links;mitte;oben;rechts", *rows]).encode("cp1252"))
     return path
 
 
@@ -104,7 +108,7 @@ def points(page: Page) -> Any:
 
 def test_from_a_file_to_an_expert_in_the_chat(train: Page, odd_file: Path) -> None:
     upload(train, odd_file)
-    expect(train.get_by_role("alert")).to_contain_text("Which column is the question")
+    expect(train.get_by_role("alert")).to_contain_text("which column is the question")
     expect(train.locator("#t2-file-facts")).to_contain_text("separated by semicolons")
     expect(train.locator("#t2-preview")).to_contain_text("Größe 0")
     choose(train, "#t2-role-question", "links")
@@ -163,7 +167,7 @@ def test_what_cannot_be_read_says_why(train: Page, tmp_path: Path, odd_file: Pat
     upload(train, book)
     expect(train.get_by_role("alert")).to_contain_text("save it as CSV")
     upload(train, odd_file)  # the place for a file is free again
-    expect(train.get_by_role("alert")).to_contain_text("Which column")
+    expect(train.get_by_role("alert")).to_contain_text("which column")
     expect(train.get_by_role("button", name="Train", exact=True)).to_be_disabled()
 
 
