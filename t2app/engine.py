@@ -344,8 +344,9 @@ class Engine:
         Exact over the vocabulary at each token; the reference is another mix, or the base.
         """
         found: dict[int, float] = {}
-        for part in self.scoring_batches(prompts, completions):
-            mixes = delta[part] if delta is not None and delta.dim() == 2 else delta
+        one_mix = delta is None or delta.dim() == 1
+        for part in self.scoring_batches(prompts, completions, one_mix=one_mix):
+            mixes = delta if one_mix else delta[part]
             scores = self.score(
                 [prompts[i] for i in part],
                 [completions[i] for i in part],
@@ -369,8 +370,9 @@ class Engine:
         The second is the sum of their log-probabilities, at temperature 1.
         """
         found: dict[int, tuple[int, float]] = {}
-        for part in self.scoring_batches(prompts, drafts, most_rows=most_rows):
-            mixes = delta[part] if delta is not None and delta.dim() == 2 else delta
+        one_mix = delta is None or delta.dim() == 1
+        for part in self.scoring_batches(prompts, drafts, most_rows=most_rows, one_mix=one_mix):
+            mixes = delta if one_mix else delta[part]
             scores = self.score([prompts[i] for i in part], [drafts[i] for i in part], mixes)
             same = (scores.top | ~scores.mask).cumprod(-1).bool() & scores.mask
             sums = zip(same.sum(1).tolist(), (scores.logprobs * same).sum(1).tolist(), strict=True)
@@ -383,19 +385,22 @@ class Engine:
         completions: Sequence[Prompt],
         chosen: Iterable[int] | None = None,
         most_rows: int | None = None,
+        one_mix: bool = True,
     ) -> Iterator[list[int]]:
         """The rows (or the ``chosen`` ones) in groups of like length to score at a time.
 
         The longest come first: memory runs out early or not at all. The sizes follow from the
-        device, never from what is free right now, so that a training run repeats itself.
+        device, never from what is free right now, so that a training run repeats itself. A
+        beginning that all prompts share counts once, where there is one mix for all rows.
         """
-        sizes = [len(p) + len(c) for p, c in zip(prompts, completions, strict=True)]
+        shared = self.scorer.shared_beginning(prompts) if one_mix else 0
+        sizes = [len(p) + len(c) - shared for p, c in zip(prompts, completions, strict=True)]
         rows = range(len(sizes)) if chosen is None else chosen
         most = TOKENS_AT_ONCE[self.base.device.type == "cuda"]
         group: list[int] = []
         for i in sorted(rows, key=lambda i: (sizes[i], i), reverse=True):
             full = len(group) == most_rows
-            if group and (full or (len(group) + 1) * sizes[group[0]] > most):
+            if group and (full or shared + (len(group) + 1) * sizes[group[0]] > most):
                 yield group
                 group = []
             group.append(i)

@@ -194,6 +194,10 @@ class Scorer:
         kl = kl if reference is not None else None
         return TokenScores(logprobs, mask, entropy, top, Hidden(hidden.detach()), kl)
 
+    def shared_beginning(self, prompts: Sequence[Prompt]) -> int:
+        """How many tokens at the beginning of all prompts are computed once."""
+        return _shared_beginning(prompts) if self._head.shareable else 0
+
     @torch.no_grad()
     def embed(self, prompts: Sequence[Prompt], delta: Tensor | None = None) -> Tensor:
         """Last hidden state at the last token of each prompt: (B, hidden) in float32."""
@@ -208,7 +212,7 @@ class Scorer:
         """Hidden states (N, hidden) that predict the N tokens of all completions."""
         rows = [p + c for p, c in zip(prompts, completions, strict=True)]
         one_mix = delta is None or delta.dim() == 1
-        shared = self._head.shareable and one_mix and _shared_beginning(prompts)
+        shared = self.shared_beginning(prompts) if one_mix else 0
         with self._using(delta):
             if not shared:
                 hidden = self._head.hidden(self._right_pad(rows))

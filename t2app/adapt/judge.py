@@ -205,7 +205,9 @@ class ByLikelihood(Judge):
         prompts = [self._prompts[shot] for _, shot in rows]
         golds = [self._golds[shot] for _, shot in rows]
         means = [0.0] * len(rows)
-        for part in self._engine.scoring_batches(prompts, golds, most_rows=self._rows):
+        for part in self._engine.scoring_batches(
+            prompts, golds, most_rows=self._rows, one_mix=False
+        ):
             values, counted = self._engine.logprobs(
                 [prompts[i] for i in part],
                 [golds[i] for i in part],

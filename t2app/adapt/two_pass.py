@@ -13,8 +13,11 @@ from t2app import adapt
 from t2app.adapt.result import Adaptation
 from t2app.engine import Engine, Message, Prompt
 from t2app.errors import T2Error
+from t2app.tasks.closed import in_front
 
 DEFAULT_LENGTH = 256
+# An expert with more than this share of the mix decides how a question is asked.
+MOST = 0.5
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,10 @@ def stream(
 ) -> Iterator[Answer]:
     """Yield snapshots: one after the first pass, then the growing text, at last ``done``.
 
-    The first pass looks at the last message alone. With ``compare``, base and mix answer in one
-    batch, a row each. Closing the iterator stops the model at once. Raises T2Error for a question
-    that is empty or too long, and what ``adapt.choose`` raises.
+    The first pass looks at the last message alone. An expert that was told in training what to
+    choose from is told here as well; base and mix then read the same. With ``compare``, they answer
+    in one batch, a row each. Closing the iterator stops the model at once. Raises T2Error for a
+    question that is empty or too long, and what ``adapt.choose`` raises.
     """
     question = messages[-1]["content"] if messages else ""
     if not question.strip():
@@ -61,6 +65,10 @@ def stream(
     adaptation = adapt.choose(
         engine, question, strategy, weights=weights, generate=generate_label, mix=mix
     )
+    if told := _told(engine, adaptation.weights):
+        adaptation = replace(adaptation, told=told)
+        asked = {**messages[-1], "content": in_front(told, question)}
+        prompt = _fit(engine, [*messages[:-1], asked], max_new_tokens)
     began = time.perf_counter()
     delta = engine.delta(adaptation.weights)
     switched = time.perf_counter()
@@ -98,6 +106,15 @@ def ask(engine: Engine, question: str, **options: object) -> Answer:
     """The whole answer to one question; options are those of ``stream``."""
     *_, last = stream(engine, [{"role": "user", "content": question}], **options)
     return last
+
+
+def _told(engine: Engine, weights: Mapping[str, float]) -> str:
+    """What the expert with most of the weight was told in training, such as its labels."""
+    name = max(weights, key=weights.__getitem__, default=None)
+    if name is None or weights[name] <= MOST:
+        return ""
+    told = engine.library.get(name).header.get("told")
+    return told if isinstance(told, str) else ""
 
 
 def _fit(engine: Engine, messages: Sequence[Message], max_new_tokens: int) -> Prompt:

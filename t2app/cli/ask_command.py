@@ -116,6 +116,8 @@ def _show(args: argparse.Namespace, question: str, answer, model: str) -> None:
         )
     mixed = ", ".join(f"{k} {w:.2f}" for k, w in adaptation.weights.items() if w >= 0.005)
     note(f"mix: {mixed or 'the base model'}")
+    if adaptation.told:
+        note(f"told, as in training: {adaptation.told}")
     print(answer.text)
     if answer.base_text is not None:
         print(f"\n-- without experts --\n{answer.base_text}")
@@ -128,6 +130,7 @@ def _as_dict(question: str, answer, model: str) -> dict[str, Any]:
         "label": adaptation.label,
         "probabilities": adaptation.probabilities,
         "weights": adaptation.weights,
+        "told": adaptation.told,
         "answer": answer.text,
         "timings": answer.timings,
         "tokens": answer.tokens,

@@ -50,6 +50,7 @@ FOR_FILES = (
     "encoding",
     "delimiter",
     "header",
+    "tell",
     "description",
     "rejected",
 )
@@ -128,6 +129,12 @@ def _add_file_arguments(group: Any) -> None:
         "--header",
         action=argparse.BooleanOptionalAction,
         help="the first row names the columns, or not; default: detected",
+    )
+    group.add_argument(
+        "--tell",
+        action=argparse.BooleanOptionalAction,
+        help="tell the model what it can choose from, where answers are labels or options "
+        "(default: it is told)",
     )
     group.add_argument("--description", help="what the expert is for; default: from the questions")
     group.add_argument(
@@ -377,7 +384,11 @@ def _from_file(args: argparse.Namespace, say: Any) -> tuple[Engine, Task, str]:
         args.file, encoding=args.encoding, delimiter=args.delimiter, header=args.header
     )
     found = data.guess(table, columns.parse(args.columns) if args.columns else None)
-    options = {"reward": try_reward.chosen(args.reward), "seed": args.seed}
+    options = {
+        "reward": try_reward.chosen(args.reward),
+        "seed": args.seed,
+        "tell": args.tell is not False,
+    }
     _tell(data.check(table, found, **options), args.rejected)
     engine = load_engine(args)
     report = data.check(

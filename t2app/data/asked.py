@@ -18,6 +18,7 @@ from t2app.data.facts import facts_of
 from t2app.data.table import Rejected, Row, Table
 from t2app.errors import T2Error
 from t2app.tasks import asserts
+from t2app.tasks.closed import in_front
 
 # What programs write for no value, in any case; and what may be a word as well, such as a label.
 ABSENT = frozenset(("nan", "-nan", "null", "<na>", "#n/a", "#na", "#null!", "<null>"))
@@ -41,10 +42,10 @@ class Example:
     system: str | None = None
     also: tuple[str, ...] = ()
 
-    def messages(self) -> list[dict[str, str]]:
-        """The conversation up to where the answer begins."""
+    def messages(self, instruction: str = "") -> list[dict[str, str]]:
+        """The conversation up to where the answer begins; what the model is told in front."""
         system = [{"role": "system", "content": self.system}] if self.system else []
-        return [*system, {"role": "user", "content": self.question}]
+        return [*system, {"role": "user", "content": in_front(instruction, self.question)}]
 
 
 class Sieve:

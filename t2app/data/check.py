@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from t2app.data import choices, trial
 from t2app.data.asked import Example, Sieve, examples_of, kinds, naming_functions
 from t2app.data.columns import Columns, guess
-from t2app.data.rows import labelled, one_answer, problems_of, same_gold
+from t2app.data.rows import choices_of, labelled, one_answer, problems_of, same_gold
 from t2app.data.split import same_question, split
 from t2app.data.suggest import Suggestion, describe, suggest
 from t2app.data.table import Rejected, Table
@@ -24,6 +24,7 @@ from t2app.data.unclear import Unclear
 from t2app.errors import T2Error
 from t2app.tasks import own, testing
 from t2app.tasks.base import Split
+from t2app.tasks.closed import Closed
 from t2app.tasks.rewards import REWARDS, Objective, Reward
 
 # Tokens of a conversation in the model's own format.
@@ -42,7 +43,8 @@ class Report:
     ``problem`` says in one line why it cannot be trained on; None where it can. ``answer_tokens``
     is the length of the longest answer. ``rule`` is the reward itself, ``trial`` what it gives on
     these rows. ``notes`` tell how the file was read; ``doubt`` is there where that is left to the
-    user, and is the ``problem`` then.
+    user, and is the ``problem`` then. ``closed`` has the choices, where answers are labels or
+    options.
     """
 
     table: Table
@@ -59,6 +61,7 @@ class Report:
     trial: Trial | None = None
     notes: tuple[str, ...] = ()
     doubt: Unclear | None = None
+    closed: Closed | None = None
 
     @property
     def used(self) -> int:
@@ -103,10 +106,12 @@ def check(
     seed: int = 0,
     count_tokens: TokenCounter | None = None,
     max_tokens: int | None = None,
+    tell: bool = True,
 ) -> Report:
     """Check every row, split what is left, and try the reward on it.
 
-    A row is too long where its conversation with the answer has more than ``max_tokens``. Too few
+    A row is too long where its conversation with the answer has more than ``max_tokens``. Where
+    answers are labels or options, ``tell`` has the model told what they are. Too few
     rows, one answer for all and a reward that fails are told in ``Report.problem``; T2Error is
     raised for an unknown reward, and for one that the columns do not serve.
     """
@@ -118,11 +123,14 @@ def check(
     named = ""
     if rule.uses("code"):
         examples, named = naming_functions(examples)
-    examples, longest = _short_enough(examples, sieve, count_tokens, max_tokens)
     examples = _without_repetition(examples, rule, sieve)
     examples, known, merged = labelled(examples, rule)
+    closed = choices_of(examples, rule, tell)
+    instruction = closed.instruction if closed else ""
+    label_of = dict(zip((e.number for e in examples), known or (), strict=False))
+    examples, longest = _short_enough(examples, sieve, instruction, count_tokens, max_tokens)
     rejected = tuple(sorted(sieve.rejected, key=lambda row: row.number))
-    splits = split(examples, seed, known)
+    splits = split(examples, seed, [label_of[e.number] for e in examples] if known else None)
     tried = trial.run(rule, problems_of(examples, table, rule))
     doubt = _doubt(table, columns, len(examples), rejected)
     return Report(
@@ -143,6 +151,7 @@ def check(
         tried,
         (*table.notes, *columns.notes, *filter(None, (named,))),
         doubt,
+        closed,
     )
 
 
@@ -203,13 +212,14 @@ def _readable(
 def _short_enough(
     examples: Sequence[Example],
     sieve: Sieve,
+    instruction: str,
     count_tokens: TokenCounter | None,
     max_tokens: int | None,
 ) -> tuple[list[Example], int]:
     """Examples that fit the model, and the tokens of the longest answer."""
     found, longest = [], 0
     for example in examples:
-        asked = example.messages()
+        asked = example.messages(instruction)
         if count_tokens is None:
             whole, answer = 0, len(example.answer) // CHARACTERS_PER_TOKEN
         else:

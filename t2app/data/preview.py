@@ -54,7 +54,7 @@ class Preview:
 def preview(task: Task, problem: Problem) -> Preview:
     """How a task asks and answers one of its problems."""
     tested = task.reward == "code"
-    answer = problem.steps if tested else problem.steps or problem.gold
+    answer = problem.steps if tested else task.answer(problem) or problem.gold
     messages = [*task.messages(problem), {"role": "assistant", "content": answer}]
     return Preview(problem.number, tuple(messages), problem.also, problem.gold if tested else None)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from t2app.data import labels
 from t2app.data.table import Table
 from t2app.tasks.base import Problem
+from t2app.tasks.closed import Closed, of_rows
 from t2app.tasks.rewards import Reward, normalise, number_in
 from t2app.tasks.text import short
 
@@ -36,6 +37,16 @@ def problems_of(
         )
         for e in examples
     )
+
+
+def choices_of(examples: Sequence[Example], rule: Reward, tell: bool) -> Closed | None:
+    """What can be answered, where answers are labels or options; None where they are free."""
+    if rule.uses("choice") and all(e.options for e in examples):
+        return of_rows(None, [e.options for e in examples], tell)
+    if not (rule.name in ("exact", "choice") or rule.own):
+        return None
+    found = labels.closed([e.gold for e in examples])
+    return of_rows(found and sorted(found), [], tell)
 
 
 def labelled(

@@ -11,6 +11,7 @@ from t2app.data.check import Report, problems_of
 from t2app.errors import T2Error
 from t2app.tasks import own
 from t2app.tasks.base import Dataset, Problem, Split, Task
+from t2app.tasks.closed import Closed
 
 # Room for an answer that is worked out, even where the gold answer is a number or a letter.
 LEAST_TOKENS = {"numeric": 96, "choice": 96, "contains": 96, "regex": 96, "code": 160}
@@ -47,6 +48,7 @@ class RowsTask(Task):
             "reward": self.reward,
             "sources": dict(self.sources),
             "dataset": asdict(self.dataset) if self.dataset else None,
+            "closed": self.closed.to_dict() if self.closed else None,
             "rows": {split: [asdict(row) for row in rows] for split, rows in self.rows.items()},
         }
 
@@ -63,6 +65,7 @@ class RowsTask(Task):
             max_new_tokens=values["max_new_tokens"],
             reward=values["reward"],
             dataset=Dataset(**values["dataset"]) if values["dataset"] else None,
+            closed=Closed.from_dict(closed) if (closed := values.get("closed")) else None,
             rows=rows,
             sources=sources,
         )
@@ -116,6 +119,7 @@ def assemble(
                 **({"rewards": dict(report.rule.sources)} if report.rule.own else {}),
             },
         ),
+        closed=report.closed,
         rows=rows,
         sources=dict(report.rule.sources),
     )

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from t2app.tasks.closed import Closed, in_front
+
 Split = Literal["train", "validation", "test"]
 SPLIT = 2
 
@@ -58,7 +60,7 @@ class Task:
     """A kind of problem: how to draw one, how to score answers to many (each 0.0 to 1.0).
 
     ``reward`` names the way of scoring: ``score`` is that of ``REWARDS[reward]``. ``dataset`` is
-    None where problems are generated.
+    None where problems are generated, ``closed`` where answers are free.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Task:
     system: str | None = None
     reward: str = "exact"
     dataset: Dataset | None = None
+    closed: Closed | None = None
 
     def sample(self, rng: random.Random, split: Split) -> Problem:
         """Draw problems until one falls into the split."""
@@ -92,7 +95,18 @@ class Task:
         """The conversation in which the task asks the question of a problem."""
         prompt = problem.system or self.system
         system = [{"role": "system", "content": prompt}] if prompt else []
-        return [*system, {"role": "user", "content": problem.question}]
+        return [*system, {"role": "user", "content": in_front(self.instruction, problem.question)}]
+
+    @property
+    def instruction(self) -> str:
+        """What stands in front of every question; empty for most tasks."""
+        return self.closed.instruction if self.closed else ""
+
+    def answer(self, problem: Problem) -> str:
+        """The given answer as it is to be said; worked out, where a problem has two."""
+        if self.closed:
+            return self.closed.right(problem)
+        return problem.steps or problem.fast
 
 
 def split_of(question: str) -> Split:

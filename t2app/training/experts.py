@@ -18,14 +18,14 @@ from t2app import __version__
 from t2app.adapt import prototype
 from t2app.engine import Engine
 from t2app.errors import T2Error
-from t2app.evaluation import measure
+from t2app.evaluation import choosing, measure
 from t2app.models import memory
 from t2app.svf import expert as expert_file
 from t2app.svf.expert import Expert
 from t2app.svf.library import check_name
 from t2app.tasks import Problem, Task
 from t2app.tasks.judging import Answer, judged
-from t2app.training import loop, next_token, outcome, plan
+from t2app.training import formats, loop, next_token, outcome, plan
 from t2app.training.loop import ALONE, Progress
 from t2app.training.outcome import HeldOut
 from t2app.training.parallel import World
@@ -123,10 +123,13 @@ def _train(
     world: World,
 ) -> Status:
     problems = task.problems("test", spec.size, TEST_SEED)
-    settings = _planned(engine, task, spec, journal, world)
+    settings, task = _planned(engine, task, spec, run, journal, world)
     base = world.agree(run.get("base.json") if run else None)
     if base is None:
         base = _answers(engine, task, problems, None, journal, "measuring the base", world, stop)
+        if task.closed:
+            chosen = world.spread(lambda share: choosing.likeliest(engine, task, share), problems)
+            base["likeliest"] = task.score(problems, chosen)
         if run:
             run.put("base.json", base)
     stopped = False
@@ -148,7 +151,7 @@ def _train(
         **outcome.judge(
             [r.before for r in rows],
             [r.after for r in rows],
-            outcome.constant_answer(task, problems),
+            _baselines(engine, task, problems, base),
             labels=outcome.labels_of(task, problems),
             finished=(base.get("finished", ()), expert["finished"]),
         ),
@@ -243,7 +246,7 @@ def progress_line(p: Progress) -> str:
     for text, value in (
         ("reward {:+.2f}", p.reward),
         ("KL {:.3f} a token", p.kl),
-        ("moved {:.3f}", p.move),
+        ("moved {:.3f} an answer", p.move),
         ("loss {:.3f}", p.loss),
         ("validation {:.1%}", p.validation),
     ):
@@ -254,14 +257,20 @@ def progress_line(p: Progress) -> str:
     return "  ".join([*parts, f"best {p.best:.1%}", f"{p.seconds:.0f} s"])
 
 
-def _planned(engine: Engine, task: Task, spec: Spec, journal: _Journal, world: World) -> Settings:
-    """The settings with the objective that was chosen, now or before an interruption."""
-    if chosen := world.agree(journal.status.objective):
-        return replace(spec.settings, objective=chosen)
-    journal.phase("planning")
-    found = world.agree(plan.make(engine, task, spec.settings, spec.size))
-    journal.planned(found)
-    return found.settings
+def _planned(
+    engine: Engine, task: Task, spec: Spec, run: Run | None, journal: _Journal, world: World
+) -> tuple[Settings, Task]:
+    """What was chosen, now or before an interruption: the settings, and the task as answered."""
+    kept = world.agree(run.get("plan.json") if run else None)
+    if kept is None:
+        journal.phase("planning")
+        found = plan.make(engine, task, spec.settings, spec.size)
+        kept = {"settings": found.settings.to_dict(), "answered": formats.way_of(found.task)}
+        kept = world.agree(kept)
+        journal.planned(found)
+        if run:
+            run.put("plan.json", kept)
+    return Settings.from_dict(kept["settings"]), formats.answered_by(task, kept["answered"])
 
 
 def _answers(
@@ -292,6 +301,16 @@ def _answers(
         "finished": [answer.finished for answer in found],
         "scores": scores,
     }
+
+
+def _baselines(
+    engine: Engine, task: Task, problems: Sequence[Problem], base: dict
+) -> dict[str, list[float]]:
+    """What costs nothing, on the same rows: the constant answer, the base's likeliest choice."""
+    found = outcome.constant_answer(task, problems)
+    if base.get("likeliest"):
+        found["the base's likeliest choice"] = base["likeliest"]
+    return found
 
 
 def _held_out(task: Task, problems: Sequence[Problem], base: dict, expert: dict) -> list[HeldOut]:
@@ -335,6 +354,7 @@ def header(
         "task": task.name,
         "seed": settings.seed,
         "settings": settings.to_dict(),
+        "told": task.instruction,
         "dataset_sha256": spec.dataset_sha256,
         "reading": task.dataset.reading if task.dataset else None,
         **{key: value for key, value in report.items() if key != "expert"},

@@ -1,7 +1,8 @@
 """The loop around both objectives: schedule, validation, the best so far, checkpoints, resuming.
 
-AdamW with cosine decay and gradient clipping; the vectors with the best validation accuracy are
-kept (paper, section 4). Every step draws its rows and its samples from (seed, step) and ends with a
+AdamW with gradient clipping; the vectors with the best validation accuracy are kept (paper,
+section 4). What decays along a cosine is how far a step moves the policy; the learning rate follows
+from that (``moves``). Every step draws its rows and its samples from (seed, step) and ends with a
 checkpoint, so a run that was stopped or killed continues exactly. Not covered: measuring on
 held-out rows and writing the expert (``experts``).
 """
@@ -22,8 +23,8 @@ from t2app.errors import T2Error
 from t2app.evaluation import measure
 from t2app.svd.modules import kind_of
 from t2app.tasks import Problem, Task
-from t2app.training import next_token, reinforce
-from t2app.training.moves import CUTS, Scored, shorter
+from t2app.training import exact, next_token, reinforce
+from t2app.training.moves import FIRST, TRIES, Scored, fitted, next_length
 from t2app.training.parallel import World
 from t2app.training.runs import Run
 from t2app.training.settings import Settings
@@ -32,6 +33,8 @@ from t2app.training.tally import Tally
 ALONE = World()
 # Steps in a row without a finite gradient that end a run.
 MOST_SKIPPED = 3
+# A run is short, so Adam's second moment has to forget sooner than after a thousand steps.
+BETAS = (0.9, 0.99)
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Progress:
 
     ``reward`` is the mean, -1 to 1, and ``kl`` that to the base for each token in nats (both None
     in next-token training), ``loss`` the cross-entropy of a token (None in RL), ``validation`` an
-    accuracy, only where it was measured. ``move`` is the KL of a token from the policy before the
+    accuracy, only where it was measured. ``move`` is the KL of an answer from the policy before the
     step. ``skipped`` counts the steps so far that were left out, as their gradient was not finite.
     """
 
@@ -59,12 +62,17 @@ class Progress:
 
 @dataclass
 class _State:
-    """What a checkpoint holds; ``best`` is None before the base was validated."""
+    """What a checkpoint holds; ``best`` is None before the base was validated.
+
+    ``rate`` is the learning rate of the next step, ``last`` the latest validation.
+    """
 
     delta: Tensor
     optimizer: torch.optim.Optimizer
     best_delta: Tensor
+    rate: float
     best: float | None = None
+    last: float | None = None
     step: int = 0
     seconds: float = 0.0
     skipped: int = 0
@@ -75,7 +83,9 @@ class _State:
             "delta": self.delta.detach(),
             "optimizer": self.optimizer.state_dict(),
             "best_delta": self.best_delta,
+            "rate": self.rate,
             "best": self.best,
+            "last": self.last,
             "step": self.step,
             "seconds": self.seconds,
             "skipped": self.skipped,
@@ -87,6 +97,7 @@ class _State:
         self.optimizer.load_state_dict(saved["optimizer"])
         self.best_delta = saved["best_delta"].to(self.delta.device)
         self.best, self.step, self.seconds = saved["best"], saved["step"], saved["seconds"]
+        self.rate, self.last = saved["rate"], saved["last"]
         self.skipped = saved.get("skipped", 0)
         self.skipped_in_a_row = saved.get("skipped_in_a_row", 0)
 
@@ -96,9 +107,9 @@ def train(
 ) -> Iterator[Progress]:
     """Train (or continue ``run``) and yield progress; ``run`` holds the best vectors at any time.
 
-    The objective must have been chosen (no ``auto``); ``run`` is None in processes that write
-    nothing. Closing the iterator stops after the current
-    step and keeps the best so far. Raises T2Error where the settings leave nothing to train.
+    Objective and steps must have been chosen (no ``auto``, no 0); ``run`` is None in processes that
+    write nothing. Closing the iterator stops after the current step and keeps the best so far.
+    Raises T2Error where the settings leave nothing to train.
     """
     began = time.perf_counter()
     state = _begin(engine, settings, world.agree(run.load() if run else None))
@@ -106,17 +117,18 @@ def train(
     trained = _trained(engine, settings)
     if state.best is None:
         # An expert has to beat the base on the validation rows, or it stays the base.
-        state.best = _validated(engine, task, settings, None, world)
+        state.best = state.last = _validated(engine, task, settings, None, world)
         state.seconds = time.perf_counter() - began
         yield _noted(run, settings, state, Tally(), state.best)
     with engine.training_form():
         while state.step < settings.steps:
-            _schedule(state, settings)
+            _begin_stage(state, settings)
             done = _step(engine, task, settings, state, trained, world)
             state.step += 1
             validation = None
-            if state.step % settings.validate_every == 0 or state.step in _ends(settings):
+            if state.step % settings.between == 0 or state.step in _ends(settings):
                 validation = _validated(engine, task, settings, state.delta.detach(), world)
+                state.last = validation
                 if validation > state.best:
                     state.best, state.best_delta = validation, state.delta.detach().clone()
             state.seconds = time.perf_counter() - began
@@ -134,7 +146,7 @@ def settle(
     saved = world.agree(run.load() if run else None)
     if saved is None or saved["best"] is None:
         return torch.zeros(engine.svf.layout.total, device=engine.base.device)
-    at_end = saved["step"] in (0, *_ends(settings)) or saved["step"] % settings.validate_every == 0
+    at_end = saved["step"] in (0, *_ends(settings)) or saved["step"] % settings.between == 0
     last, best = (saved[key].to(engine.base.device) for key in ("delta", "best_delta"))
     if at_end or _validated(engine, task, settings, last, world) <= saved["best"]:
         return best
@@ -144,14 +156,16 @@ def settle(
 def _begin(engine: Engine, settings: Settings, saved: dict[str, Any] | None) -> _State:
     size, device = engine.svf.layout.total, engine.base.device
     delta = torch.zeros(size, device=device, requires_grad=True)
-    state = _State(delta, _optimizer(delta, settings), torch.zeros(size, device=device))
+    optimizer = _optimizer(delta, settings)
+    rate = FIRST * settings.learning_rate
+    state = _State(delta, optimizer, torch.zeros(size, device=device), rate)
     if saved is not None:
         state.restore(saved)
     return state
 
 
 def _optimizer(delta: Tensor, settings: Settings) -> torch.optim.Optimizer:
-    return torch.optim.AdamW([delta], lr=settings.learning_rate, weight_decay=0.0)
+    return torch.optim.AdamW([delta], lr=settings.learning_rate, betas=BETAS, weight_decay=0.0)
 
 
 def _trained(engine: Engine, settings: Settings) -> Tensor | None:
@@ -169,15 +183,21 @@ def _trained(engine: Engine, settings: Settings) -> Tensor | None:
     return mask
 
 
-def _schedule(state: _State, settings: Settings) -> None:
-    """Cosine decay within a stage; a second stage begins anew from the best of the first."""
-    _, first, steps = _stage(settings, state.step)
+def _begin_stage(state: _State, settings: Settings) -> None:
+    """A second stage goes on from the best of the first, at the rate that the first ended with.
+
+    Where nothing was better than the base, what was learned is kept: it may be right soon.
+    """
+    _, first, _ = _stage(settings, state.step)
     if state.step == first and first > 0:
-        state.delta.data.copy_(state.best_delta)
+        if state.last is not None and state.best is not None and state.last < state.best:
+            state.delta.data.copy_(state.best_delta)
         state.optimizer = _optimizer(state.delta, settings)
-    share = (1 + math.cos(math.pi * (state.step - first) / steps)) / 2
-    for group in state.optimizer.param_groups:
-        group["lr"] = settings.learning_rate * share
+
+
+def _wanted(settings: Settings, step: int) -> float:
+    """How far a step should move the policy, in nats an answer: a cosine over the whole run."""
+    return settings.step_kl * (1 + math.cos(math.pi * step / settings.steps)) / 2
 
 
 def _stage(settings: Settings, step: int) -> tuple[str, int, int]:
@@ -220,9 +240,11 @@ def _step(
     state.skipped_in_a_row = 0
     torch.nn.utils.clip_grad_norm_([state.delta], settings.clip)
     before = state.delta.detach().clone()
+    for group in state.optimizer.param_groups:
+        group["lr"] = state.rate
     state.optimizer.step()
     state.optimizer.zero_grad()
-    moved = _within_reach(engine, settings, state, objective, before, scored, world)
+    moved = _within_reach(engine, settings, state, before, scored, world)
     if moved is not None:
         done.add("move", *moved)
     return done
@@ -232,30 +254,31 @@ def _within_reach(
     engine: Engine,
     settings: Settings,
     state: _State,
-    objective: str,
     before: Tensor,
     scored: Scored,
     world: World,
 ) -> tuple[float, int] | None:
-    """Shorten a step of RL until it moves the policy by at most ``settings.step_kl`` nats a token.
+    """Shorten a step that moves the policy much too far, and set the rate of the next one.
 
-    One of next-token training is shortened only where it leaves the finite numbers: given answers
-    do not depend on the policy, so a long step cannot spoil what the next one learns from. Gives
-    the KL that is left, summed over tokens, and the tokens; None where nothing was scored.
+    The first step of a run, whose length nothing tells yet, is lengthened as well. Gives the KL
+    that is left, summed over answers, and their number; None without any.
     """
-    most = settings.step_kl if objective == "rl" else math.inf
-    for _ in range(CUTS):
+    wanted = _wanted(settings, state.step)
+    for _ in range(TRIES):
         found = torch.tensor(scored.moved(engine, state.delta.detach()), dtype=torch.float64)
         world.add(found)
-        total, tokens = found.tolist()
-        if not tokens:
+        total, answers = found.tolist()
+        if not answers:
             return None
-        share = shorter(total / tokens, most)
+        moved = total / answers
+        share = fitted(moved, wanted, first=state.step == 0)
         if share == 1:
-            return total, int(tokens)
-        state.delta.data.lerp_(before, 1 - share)
+            state.rate = min(settings.learning_rate, next_length(state.rate, moved, wanted))
+            return total, int(answers)
+        state.delta.data.sub_(before).mul_(share).add_(before)
+        state.rate = min(settings.learning_rate, state.rate * share)
     state.delta.data.copy_(before)
-    return 0.0, int(tokens)
+    return 0.0, int(answers)
 
 
 def _leave_out(state: _State, problems: Sequence[Problem]) -> None:
@@ -282,12 +305,15 @@ def _gradient(
     mine: Sequence[int],
 ) -> tuple[Tally, Scored]:
     if objective == "sft":
-        tokens = sum(len(next_token.answer_ids(engine, p)) for p in problems)
+        tokens = sum(len(next_token.answer_ids(engine, task, p)) for p in problems)
         share = [problems[i] for i in mine]
         if mine:
             return next_token.gradient(engine, task, state.delta, share, tokens)
     if not mine:
         return Tally(), Scored()
+    if task.closed:
+        share = [problems[i] for i in mine]
+        return exact.gradient(engine, task, settings, state.delta, share, len(problems))
     first = settings.seed * 1_000_003 + state.step * settings.prompts * settings.samples
     seeds = [first + i * settings.samples for i in mine]
     share = [problems[i] for i in mine]

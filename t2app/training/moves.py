@@ -1,10 +1,13 @@
-"""How far a step moves the policy, and steps that are cut back where they move it too far.
+"""How far a step moves the policy, and how long steps are so that they move it by what was set.
 
 One learning rate cannot serve a model with seven thousand singular values and one with a million,
-so a step is judged by what it does: the KL divergence, for each token of the step's own answers, of
-the policy after it from the policy before it. Beyond ``settings.step_kl`` the step is shortened;
-the KL grows with the square of the step, which tells by how much. Not covered: the step itself
-(``loop``).
+nor the first step of a run and its last: a policy that is sure of its answers takes far longer
+steps. So a step is judged by what it does: the KL divergence, summed over the tokens of one of the
+step's own answers, of the policy after it from the policy before it. It is that of a whole answer
+and not of a token, for an answer gets one reward: how much more likely it becomes is what a sample
+can tell, whether it has five tokens or two hundred. The KL grows with the square of a step's
+length, which tells how long the next one has to be. One that moves the policy much too far is
+shortened at once. Not covered: the step itself (``loop``).
 """
 
 from __future__ import annotations
@@ -21,10 +24,17 @@ from t2app.scoring import Hidden, TokenScores
 
 # Micro-batches of a step whose answers are scored again: more would double the cost of a step.
 MEASURED = 2
-# A step that is still too long after so many cuts is not made at all.
-CUTS = 4
+# The first step is tried with this share of the highest learning rate.
+FIRST = 0.01
+# A step that is still too long after so many tries is not made at all.
+TRIES = 5
 # The KL grows a little faster than its second-order estimate, so a cut goes a little below.
 MARGIN = 0.9
+# A step may move the policy by so many times what was set before it is shortened: answers differ
+# from step to step.
+SLACK = 2.0
+# Steps get longer, or shorter, by at most so much from one to the next.
+LONGER, SHORTER = 1.5, 0.3
 
 
 @dataclass
@@ -46,20 +56,32 @@ class Scored:
 
     @torch.no_grad()
     def moved(self, engine: Engine, delta: Tensor) -> tuple[float, int]:
-        """KL(policy with ``delta`` || policy before) in nats, summed over tokens; the tokens."""
-        total, tokens = 0.0, 0
+        """KL(policy with ``delta`` || policy before) in nats, summed over answers; their number."""
+        total, answers_scored = 0.0, 0
         for prompts, answers, before in zip(self.prompts, self.answers, self.before, strict=True):
             found = engine.score(prompts, answers, delta, reference=before)
             total += found.kl.sum().item()
-            tokens += found.tokens
-        return total, tokens
+            answers_scored += len(answers)
+        return total, answers_scored
 
 
-def shorter(moved: float, most: float) -> float:
-    """By what a step that moved the policy by ``moved`` nats a token must be multiplied.
+def fitted(moved: float, wanted: float, first: bool = False) -> float:
+    """By what a step that moved the policy by ``moved`` nats an answer must be multiplied.
 
-    1 where it is within ``most``; 1/10 where ``moved`` is not finite.
+    1 where that is at most ``SLACK`` times what was wanted, and for the ``first`` step of a run at
+    least a share of it; 1/10 where it is not finite.
     """
     if not math.isfinite(moved):
         return 0.1
-    return 1.0 if moved <= most else max(0.1, MARGIN * math.sqrt(most / moved))
+    if moved > SLACK * wanted:
+        return max(0.1, MARGIN * math.sqrt(wanted / moved))
+    if first and moved < wanted / SLACK**2:
+        return min(10.0, MARGIN * math.sqrt(wanted / max(moved, 1e-12)))
+    return 1.0
+
+
+def next_length(length: float, moved: float, wanted: float) -> float:
+    """How long the next step should be, from what one of ``length`` did."""
+    if moved <= 0:
+        return LONGER * length
+    return length * min(LONGER, max(SHORTER, math.sqrt(wanted / moved)))

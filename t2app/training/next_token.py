@@ -27,7 +27,7 @@ def gradient(
     scored, to measure by how far the step moves the policy.
     """
     prompts = prompts_for(engine, task, problems)
-    answers = [answer_ids(engine, problem) for problem in problems]
+    answers = [answer_ids(engine, task, problem) for problem in problems]
     found, scored = Tally(), Scored()
     for part in engine.scoring_batches(prompts, answers):
         with engine.turns.turn():
@@ -40,9 +40,9 @@ def gradient(
     return found, scored
 
 
-def answer_ids(engine: Engine, problem: Problem) -> Prompt:
-    """The given answer as the model would say it; worked out, where a problem has two."""
-    return engine.answer_ids(problem.steps or problem.fast)
+def answer_ids(engine: Engine, task: Task, problem: Problem) -> Prompt:
+    """The given answer as the model would say it."""
+    return engine.answer_ids(task.answer(problem))
 
 
 def has_answers(task: Task) -> bool:

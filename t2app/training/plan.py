@@ -1,20 +1,24 @@
-"""Before training: which objective fits, and what the run will take, from a short measurement.
+"""Before training: what to learn from, for how long, and what the run will take.
 
 A few training rows are answered, scored and learned from, without changing anything. Times assume
-that nothing else runs; while an expert learns its answers change in length, so they are rough.
+that nothing else runs; while an expert learns its answers change in length, so they are rough. Not
+covered: how closed answers are given (``formats``).
 """
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, replace
 
 import torch
 
+from t2app.data.task import RowsTask
 from t2app.engine import TOKENS_AT_ONCE, Engine
+from t2app.evaluation.measure import prompts_for
 from t2app.scoring import CHUNK_LOGITS
-from t2app.tasks import Task
-from t2app.training import batches, losses, next_token, rollouts
+from t2app.tasks import Problem, Task
+from t2app.training import batches, formats, losses, next_token, rollouts
 from t2app.training.rollouts import Rollouts
 from t2app.training.settings import Settings
 
@@ -25,16 +29,24 @@ PROBE_ANSWERS = PROBE_ROWS * PROBE_SAMPLES
 FEWEST_RIGHT = 0.1
 # Answers that get worked out are longer than those of the base.
 GROWTH = 1.5
+# Steps where they are not set: of reinforcement learning from samples; else so many times through
+# the rows, within limits.
+RL_STEPS = 24
+PASSES, FEWEST_STEPS, MOST_STEPS = 4, 24, 400
+# Fewer steps than these are not worth a run, whatever the time.
+LEAST_STEPS = 8
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Settings with the objective chosen, why, and what the whole run is expected to take.
+    """Settings with objective and steps chosen, why, and what the run is expected to take.
 
-    ``seconds`` include measuring before and after; ``memory_mb`` comes on top of what is in use.
+    ``task`` is the one to train on: its answers may be given in another way. ``seconds`` include
+    measuring before and after; ``memory_mb`` comes on top of what is in use.
     """
 
     settings: Settings
+    task: Task
     why: str
     seconds: float
     memory_mb: int
@@ -46,7 +58,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class _Probe:
-    """Sampled answers of a few rows, and the seconds to sample and to learn from them."""
+    """Sampled answers of a few rows; seconds to sample one answer and to learn from one."""
 
     found: Rollouts
     sampling: float
@@ -55,15 +67,19 @@ class _Probe:
 
 
 def make(engine: Engine, task: Task, settings: Settings | None = None, test: int = 500) -> Plan:
-    """Measure, choose the objective where it is ``auto``, and estimate.
+    """Measure, choose what was left open, and estimate.
 
     ``test`` is how many held-out problems there will be at most.
     """
-    probe = _probe(engine, task, settings or Settings())
-    chosen, why = _chosen(task, settings or Settings(), probe)
+    settings = settings or Settings()
+    task, said = formats.choose(engine, task, settings)
+    probe = _probe(engine, task, settings)
+    chosen, why = _chosen(task, settings, probe)
+    chosen, length = _sized(task, chosen, probe, test)
     return Plan(
         chosen,
-        why,
+        task,
+        " ".join(filter(None, (said, why, length))),
         _seconds(task, chosen, probe, test),
         round(_bytes(engine, task, chosen, probe) / 2**20),
     )
@@ -78,39 +94,54 @@ def duration(seconds: float) -> str:
     return f"about {seconds / 3600:.1f} h"
 
 
+# -- measuring -----------------------------------------------------------------------------------
+
+
 def _probe(engine: Engine, task: Task, settings: Settings) -> _Probe:
     problems = task.problems("train", PROBE_ROWS, f"{settings.seed}/probe")
-    delta = torch.zeros(engine.svf.layout.total, device=engine.base.device, requires_grad=True)
     began = time.perf_counter()
     found = rollouts.sample(
         engine,
         task,
         problems,
-        delta.detach(),
+        torch.zeros(engine.svf.layout.total, device=engine.base.device),
         samples=PROBE_SAMPLES,
         temperature=settings.temperature,
         seeds=[-(1 + settings.seed) * PROBE_ANSWERS + i * PROBE_SAMPLES for i in range(PROBE_ROWS)][
             : len(problems)
         ],
     )
-    sampled = time.perf_counter()
-    for part in engine.scoring_batches(found.prompts, found.completions):
-        with engine.turns.turn():
-            logprobs, mask = engine.logprobs(
-                [found.prompts[i] for i in part], [found.completions[i] for i in part], delta
-            )
-            losses.next_token(logprobs, mask).backward()
-    learned = time.perf_counter()
-    scale = PROBE_ANSWERS / len(found.completions)
+    sampling = (time.perf_counter() - began) / len(found.completions)
     return _Probe(
-        found,
-        (sampled - began) * scale,
-        (learned - sampled) * scale,
-        next_token.has_answers(task),
+        found, sampling, _learning(engine, task, problems, found), next_token.has_answers(task)
     )
 
 
+def _learning(engine: Engine, task: Task, problems: list[Problem], sampled: Rollouts) -> float:
+    """Seconds to learn from one answer: a sampled one, or the right one where answers are closed.
+
+    Learned from twice, for the first time pays for what is built once.
+    """
+    prompts, answers = sampled.prompts, sampled.completions
+    if task.closed:
+        prompts = prompts_for(engine, task, problems)
+        answers = [next_token.answer_ids(engine, task, p) for p in problems]
+    delta = torch.zeros(engine.svf.layout.total, device=engine.base.device, requires_grad=True)
+    with engine.training_form():
+        for _ in range(2):
+            began = time.perf_counter()
+            for part in engine.scoring_batches(prompts, answers):
+                with engine.turns.turn():
+                    rows = [prompts[i] for i in part], [answers[i] for i in part]
+                    losses.next_token(*engine.logprobs(*rows, delta)).backward()
+    return (time.perf_counter() - began) / len(answers)
+
+
+# -- choosing ------------------------------------------------------------------------------------
+
+
 def _chosen(task: Task, settings: Settings, probe: _Probe) -> tuple[Settings, str]:
+    """What is learned from."""
     if settings.objective != "auto":
         return settings, "As you chose."
     scores = (probe.found.rewards + 1) / 2
@@ -118,11 +149,14 @@ def _chosen(task: Task, settings: Settings, probe: _Probe) -> tuple[Settings, st
     right = f"The base got {scores.mean().item():.0%} of {scores.numel()} sampled answers right"
     if task.reward == "overlap" and probe.has_answers:
         objective, why = "sft", "The answers are free text, which is learned word by word."
+    elif task.closed and probe.has_answers:
+        objective = "sft"
+        why = f"{right}; the answers are chosen among a few, so the right ones are learned."
     elif reached >= FEWEST_RIGHT:
         objective = "rl"
         why = f"{right}, so there is something to reinforce."
     elif probe.has_answers:
-        objective = "sft+rl" if settings.steps > 1 else "sft"
+        objective = "sft+rl" if settings.steps != 1 else "sft"
         why = f"{right}, too few to reinforce, so the given answers are learned first."
     else:
         objective = "rl"
@@ -130,16 +164,52 @@ def _chosen(task: Task, settings: Settings, probe: _Probe) -> tuple[Settings, st
     return replace(settings, objective=objective), why
 
 
+def _sized(task: Task, settings: Settings, probe: _Probe, test: int) -> tuple[Settings, str]:
+    """How many steps, and why."""
+    if settings.steps:
+        return settings, ""
+    wanted = _steps_for(task, settings)
+    whole = replace(settings, steps=wanted)
+    seconds, allowed = _seconds(task, whole, probe, test), 60 * settings.minutes
+    if seconds <= allowed:
+        return whole, f"{wanted} steps."
+    beside = _measuring(task, probe, test)
+    share = (allowed - beside) / max(1e-9, seconds - beside)
+    fits = min(wanted, max(LEAST_STEPS, int(wanted * share)))
+    return replace(settings, steps=fits), (
+        f"{fits} steps, of the {wanted} that the rows are worth: more would take longer than "
+        f"{settings.minutes:g} minutes (minutes, steps)."
+    )
+
+
+def _steps_for(task: Task, settings: Settings) -> int:
+    """Steps that the rows are worth, whatever the time."""
+    if not isinstance(task, RowsTask) or (settings.objective == "rl" and not task.closed):
+        return RL_STEPS
+    passes = math.ceil(PASSES * len(task.rows["train"]) / settings.prompts)
+    return max(FEWEST_STEPS, min(MOST_STEPS, passes))
+
+
+# -- what it takes -------------------------------------------------------------------------------
+
+
 def _seconds(task: Task, settings: Settings, probe: _Probe, test: int) -> float:
-    per_answer = GROWTH * probe.sampling / PROBE_ANSWERS
-    per_update = GROWTH * probe.learning / PROBE_ANSWERS
-    total = 0.0
+    per_answer, per_update = GROWTH * probe.sampling, probe.learning
+    total = _measuring(task, probe, test)
     for objective, steps in settings.stages():
-        answers = settings.prompts * (settings.samples if objective == "rl" else 1)
-        total += steps * answers * (per_update + (per_answer if objective == "rl" else 0))
-    validations = 1 + settings.steps // settings.validate_every
-    measured = validations * _rows(task, "validation", settings.validation)
-    return total + per_answer * (measured + 2 * _rows(task, "test", test))
+        sampled = objective == "rl" and not task.closed
+        answers = settings.prompts * (settings.samples if sampled else 1)
+        # Each step is measured as well, by scoring some of its answers once more.
+        update = per_update * (GROWTH if sampled else 1.3)
+        total += steps * answers * (update + (per_answer if sampled else 0))
+    validations = settings.steps // settings.between
+    return total + per_answer * validations * _rows(task, "validation", settings.validation)
+
+
+def _measuring(task: Task, probe: _Probe, test: int) -> float:
+    """Seconds for the base on the validation rows, and base and expert on those held out."""
+    rows = _rows(task, "validation", Settings().validation) + 2 * _rows(task, "test", test)
+    return GROWTH * probe.sampling * rows
 
 
 def _rows(task: Task, split: str, most: int) -> int:

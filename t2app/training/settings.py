@@ -23,32 +23,37 @@ MODULES = {
 HELP = {
     "objective": "what is learned from: sampled answers and their reward, the given answers, or "
     "first the one and then the other",
-    "steps": "optimizer steps, those of both stages together",
+    "steps": "optimizer steps, those of both stages together; 0: from the rows and the time",
+    "minutes": "what the whole run may take, where the steps are not set",
     "prompts": "rows in each step",
     "samples": "sampled answers to each row of a step (reinforcement learning)",
-    "learning_rate": "of the first step; it falls to 0 along a cosine",
+    "learning_rate": "the highest; steps are shorter where they would move the answers too far",
     "kl": "how much distance from the base model costs (reinforcement learning)",
     "modules": "the matrices whose singular values are scaled",
     "seed": "decides the split of the rows, their order and the sampled answers",
     "temperature": "of the sampled answers",
     "clip": "longest gradient",
-    "step_kl": "the most that a step of reinforcement learning may change the answers: KL for each "
-    "token, in nats; a longer step is shortened",
+    "step_kl": "how far the first step moves the policy: KL of a whole answer, in nats; it falls "
+    "to 0 along a cosine",
     "group_baseline": "compare each sampled answer with the others to the same row",
     "validation": "rows, at most, that choose the best step",
-    "validate_every": "steps from one validation to the next",
+    "validate_every": "steps from one validation to the next; 0: an eighth of all, 6 at least",
 }
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that can be set. ``HELP`` has a line on each. T2Error for impossible values."""
+    """Everything that can be set. ``HELP`` has a line on each. T2Error for impossible values.
+
+    ``auto`` and 0 steps are decided before a run (``plan``), which needs to see the model.
+    """
 
     objective: str = "auto"
-    steps: int = 24
+    steps: int = 0
+    minutes: float = 15.0
     prompts: int = 16
     samples: int = 6
-    learning_rate: float = 2e-2
+    learning_rate: float = 0.1
     kl: float = 0.0
     modules: str = "both"
     seed: int = 0
@@ -57,24 +62,25 @@ class Settings:
     step_kl: float = 0.2
     group_baseline: bool = True
     validation: int = 96
-    validate_every: int = 6
+    validate_every: int = 0
 
     def __post_init__(self) -> None:
         for field in fields(self):
             object.__setattr__(self, field.name, _typed(field, getattr(self, field.name)))
         _one_of(OBJECTIVES, "objective", self.objective)
         _one_of(MODULES, "modules", self.modules)
-        for name in ("steps", "prompts", "samples", "validation", "validate_every"):
+        for name in ("prompts", "samples", "validation"):
             if getattr(self, name) < 1:
                 raise T2Error(f"{name} is {getattr(self, name)}: it must be at least 1")
-        for name in ("learning_rate", "temperature", "clip", "step_kl"):
+        for name in ("steps", "validate_every"):
+            if getattr(self, name) < 0:
+                raise T2Error(f"{name} is {getattr(self, name)}: it must not be below 0")
+        for name in ("minutes", "learning_rate", "temperature", "clip", "step_kl"):
             if not 0 < getattr(self, name) < math.inf:
                 raise T2Error(f"{name} is {getattr(self, name)}: it must be above 0")
         if not 0 <= self.kl < math.inf:
             raise T2Error(f"kl is {self.kl}: it must not be below 0")
-        if self.kl and self.objective == "sft":
-            raise T2Error(f"kl is {self.kl}: next-token training has no such term; set it to 0")
-        if self.objective == "sft+rl" and self.steps < 2:
+        if self.objective == "sft+rl" and self.steps == 1:
             raise T2Error("steps is 1: two stages need at least 2")
 
     def to_dict(self) -> dict[str, Any]:
@@ -90,8 +96,13 @@ class Settings:
                 raise T2Error(f"unknown setting {name!r}: choose from {', '.join(sorted(known))}")
         return cls(**values)
 
+    @property
+    def between(self) -> int:
+        """Steps from one validation to the next."""
+        return self.validate_every or max(6, self.steps // 8)
+
     def stages(self) -> list[tuple[str, int]]:
-        """Objective and steps of each stage, in order; the objective must have been chosen."""
+        """Objective and steps of each stage, in order; both must have been chosen."""
         if self.objective == "sft+rl":
             first = self.steps // 2
             return [("sft", first), ("rl", self.steps - first)]

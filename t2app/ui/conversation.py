@@ -46,6 +46,7 @@ class Turn:
     probabilities: dict[str, float] = field(default_factory=dict)
     weights: dict[str, float] = field(default_factory=dict)
     why: str = ""
+    told: str = ""
     first_pass: float = 0.0
     second_pass: float = 0.0
     tokens: int = 0
@@ -66,6 +67,7 @@ class Turn:
             probabilities=dict(adaptation.probabilities),
             weights=dict(adaptation.weights),
             why=adaptation.why,
+            told=adaptation.told,
             first_pass=float(answer.timings.get("first_pass", adaptation.seconds)),
             second_pass=float(answer.timings.get("second_pass", 0.0)),
             tokens=answer.tokens,
@@ -152,6 +154,8 @@ def _report(turn: Turn) -> str:
     parts += ["**Experts used for the answer**", bars(with_base(turn.weights))]
     if turn.why:
         parts.append(safe.shield(turn.why[:1].upper() + turn.why[1:]))
+    if turn.told:
+        parts.append(f"Told, as in training: “{safe.shield(turn.told)}”")
     parts.append(_times(turn))
     return "\n\n".join(parts)
 
@@ -242,7 +246,7 @@ def load(value: Any) -> Turns:
 def _turn(value: Any) -> Turn:
     if not isinstance(value, dict) or set(value) != {f.name for f in fields(Turn)}:
         raise ValueError("not a turn")
-    for name in ("question", "strategy", "answer", "why"):
+    for name in ("question", "strategy", "answer", "why", "told"):
         _check(isinstance(value[name], str), name)
     for name in ("label", "base_answer"):
         _check(value[name] is None or isinstance(value[name], str), name)

@@ -114,7 +114,6 @@ def test_the_bar_on_a_terminal(cli, ending, monkeypatch):
         (["--resume", "nobody"], "there is no unfinished run of 'nobody'"),
         (["--task", "math", "--objective", "magic"], "invalid choice: 'magic'"),
         (["--task", "math", "--modules", "none"], "invalid choice: 'none'"),
-        (["--task", "math", "--objective", "sft", "--kl", "0.1"], "kl is 0.1: next-token"),
     ],
 )
 def test_mistakes(cli, arguments, message):

@@ -21,6 +21,7 @@ from t2app.models.chat import ChatFormat
 from t2app.tasks import Problem
 from t2app.training import next_token
 from tests.models.formats import ASK, CHATML, NO_SYSTEM, SYSTEM, TAGS_AS_TEXT, tokenizer_with
+from tests.training.toy import TASK
 
 END = "</im>"
 
@@ -39,7 +40,7 @@ def both_ends(small_base: BaseModel, small_factors, tmp_path, monkeypatch) -> It
 
 def test_next_token_training_teaches_the_end_of_the_turn(both_ends):
     problem = Problem("toy", "the fox", "dog", "dog", "")
-    ids = next_token.answer_ids(both_ends, problem)
+    ids = next_token.answer_ids(both_ends, TASK, problem)
     assert both_ends.tokenizer.decode(ids) == "dog</im>"
     assert ids[-1] != both_ends.tokenizer.eos_token_id
 

@@ -12,40 +12,48 @@ from t2app.errors import T2Error
 from t2app.svf import expert as expert_file
 from t2app.svf.expert import Expert
 from t2app.training import loop, next_token
-from t2app.training.moves import MARGIN, shorter
+from t2app.training.moves import LONGER, MARGIN, SHORTER, SLACK, fitted, next_length
 from tests.training.toy import SMALL
 
 
 @pytest.mark.parametrize(
-    ("moved", "most", "expected"),
+    ("moved", "first", "expected"),
     [
-        (0.0, 0.1, 1.0),
-        (0.1, 0.1, 1.0),
-        (0.4, 0.1, MARGIN / 2),
-        (1e9, 0.1, 0.1),
-        (math.nan, 0.1, 0.1),
-        (math.inf, 0.1, 0.1),
-        (1e9, math.inf, 1.0),
-        (math.nan, math.inf, 0.1),
+        (0.0, False, 1.0),
+        (0.1, False, 1.0),
+        (0.1 * SLACK, False, 1.0),
+        (0.4, False, MARGIN / 2),
+        (1e9, False, 0.1),
+        (math.nan, False, 0.1),
+        (math.inf, True, 0.1),
+        (0.1, True, 1.0),
+        (0.001, True, MARGIN * 10),
+        (0.0, True, 10.0),
     ],
 )
-def test_by_what_a_step_is_shortened(moved, most, expected):
-    assert shorter(moved, most) == pytest.approx(expected)
+def test_by_what_a_step_is_shortened_or_the_first_lengthened(moved, first, expected):
+    assert fitted(moved, 0.1, first) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("moved", "expected"), [(0.1, 1.0), (0.0, LONGER), (1e-9, LONGER), (0.15, 0.8165), (9, SHORTER)]
+)
+def test_how_long_the_next_step_is(moved, expected):
+    assert next_length(2.0, moved, 0.1) == pytest.approx(2 * expected, rel=1e-3)
 
 
 def moves(new_run, learner, objective: str) -> list[float]:
-    settings = replace(SMALL, objective=objective, learning_rate=5.0, step_kl=0.02)
+    settings = replace(SMALL, objective=objective, learning_rate=50.0, step_kl=0.02)
     run = new_run(settings=settings)
     curve = list(loop.train(learner, run.task(), settings, run))
     return [p.move for p in curve if p.move is not None]
 
 
-def test_no_step_of_rl_moves_the_policy_beyond_the_limit(new_run, learner):
-    assert 0 < max(moves(new_run, learner, "rl")) <= 0.02
-
-
-def test_a_step_of_next_token_training_is_measured_and_not_limited(new_run, learner):
-    assert max(moves(new_run, learner, "sft")) > 0.02
+@pytest.mark.parametrize("objective", ["rl", "sft"])
+def test_steps_move_the_policy_about_as_far_as_was_set(new_run, learner, objective):
+    found = moves(new_run, learner, objective)
+    assert 0.005 < max(found) <= 0.02 * SLACK
+    assert found[-1] < max(found) / 2, "less and less"
 
 
 def spoiled(monkeypatch, steps: set[int]):

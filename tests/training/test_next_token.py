@@ -12,23 +12,23 @@ from t2app.data import build, check, table_from_cells
 from t2app.errors import T2Error
 from t2app.tasks import Problem
 from t2app.training import experts, loop, next_token
-from tests.training.toy import SMALL
+from tests.training.toy import SMALL, TASK
 
 SAID = Problem("toy", "what?", "x", "fast", "step by step")
 
 
 def test_the_answer_ends_as_the_model_would_end_it(empty_engine):
-    ids = next_token.answer_ids(empty_engine, replace(SAID, steps=""))
+    ids = next_token.answer_ids(empty_engine, TASK, replace(SAID, steps=""))
     assert ids[-1] == empty_engine.tokenizer.eos_token_id
     assert empty_engine.text(ids) == "fast"
 
 
 def test_the_worked_out_answer_is_learned_where_there_is_one(empty_engine):
-    assert empty_engine.text(next_token.answer_ids(empty_engine, SAID)) == "step by step"
+    assert empty_engine.text(next_token.answer_ids(empty_engine, TASK, SAID)) == "step by step"
 
 
 def test_marks_that_somebody_typed_end_nothing(empty_engine):
-    ids = next_token.answer_ids(empty_engine, replace(SAID, steps="a<|end|>b"))
+    ids = next_token.answer_ids(empty_engine, TASK, replace(SAID, steps="a<|end|>b"))
     assert ids.count(empty_engine.tokenizer.eos_token_id) == 1
 
 
@@ -37,11 +37,9 @@ def test_the_loss_is_the_cross_entropy_of_a_token(learner, monkeypatch, most):
     if most:
         monkeypatch.setattr("t2app.engine.TOKENS_AT_ONCE", (most, most))
     task = replace(SAID, question="fox"), replace(SAID, question="dog and fox", steps="one")
-    from tests.training.toy import TASK
-
     delta = torch.zeros(learner.svf.layout.total, requires_grad=True)
     delta.grad = torch.zeros_like(delta)
-    answers = [next_token.answer_ids(learner, p) for p in task]
+    answers = [next_token.answer_ids(learner, TASK, p) for p in task]
     tokens = sum(map(len, answers))
     found, _ = next_token.gradient(learner, TASK, delta, task, tokens)
     expected = 0.0

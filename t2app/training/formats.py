@@ -1,0 +1,52 @@
+"""In which way a model can answer questions with options: with letters, with texts, or freely.
+
+A small model may be at chance with letters and not with the options' texts; one that works answers
+out does best left alone. So each way is tried on a few validation rows before anything is trained.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from t2app.engine import Engine
+from t2app.evaluation import choosing, measure
+from t2app.tasks import Problem, Task
+from t2app.training.settings import Settings
+
+TRIED = 48
+NAMES = {"letters": "the letter", "texts": "the option's text"}
+
+
+def choose(engine: Engine, task: Task, settings: Settings) -> tuple[Task, str]:
+    """The task answered in the way that the base is best at, and why; other tasks as they are."""
+    if task.closed is None or len(task.closed.formats()) == 1:
+        return task, ""
+    problems = task.problems("validation", min(TRIED, settings.validation), settings.seed)
+    free = measure.accuracy(engine, replace(task, closed=None), problems, None).accuracy
+    ways = {way: answered_by(task, way) for way in task.closed.formats()}
+    found = {way: right(engine, other, problems) for way, other in ways.items()}
+    # Of equals the texts, which say what they mean.
+    best = max(reversed(found), key=found.__getitem__)
+    shares = ", ".join(f"with {NAMES[way]} {share:.0%}" for way, share in found.items())
+    tried = f"The base gets {free:.0%} of {len(problems)} right in its own words, {shares}"
+    if free > found[best]:
+        return replace(task, closed=None), f"{tried}, so it answers in its own words."
+    return ways[best], f"{tried}, so it answers with {NAMES[best]}."
+
+
+def answered_by(task: Task, way: str) -> Task:
+    """The task with closed answers given in another way; ``free`` for none."""
+    if task.closed is None or way == "free":
+        return replace(task, closed=None)
+    return replace(task, closed=task.closed.answered_by(way))
+
+
+def way_of(task: Task) -> str:
+    """How the answers of a task are given: the name that ``answered_by`` takes."""
+    return task.closed.format if task.closed else "free"
+
+
+def right(engine: Engine, task: Task, problems: list[Problem]) -> float:
+    """The share of problems of which the base finds the right choice the likeliest."""
+    said = choosing.likeliest(engine, task, problems)
+    return sum(task.score(problems, said)) / max(1, len(problems))
