@@ -40,16 +40,9 @@ class Base:
     """Stands for the base model where a reference policy is asked for."""
 
 
-@dataclass(frozen=True)
-class Hidden:
-    """Stands for the policy that gave these hidden states (N, hidden) to the same N tokens."""
-
-    states: Tensor
-
-
 BASE = Base()
-# A policy to compare with: a mix (R,) or (B, R), the base, or one whose hidden states are known.
-Reference = Tensor | Base | Hidden
+# A policy to compare with: a mix (R,) or (B, R), or the base.
+Reference = Tensor | Base
 
 
 @dataclass(frozen=True)
@@ -66,7 +59,6 @@ class TokenScores:
     mask: Tensor
     entropy: Tensor
     top: Tensor
-    hidden: Hidden
     kl: Tensor | None = None
 
     @property
@@ -192,7 +184,7 @@ class Scorer:
         logprobs, entropy, top, kl = (_unflatten(v, counts) for v in values)
         mask = _unflatten(torch.ones_like(chosen, dtype=torch.bool), counts)
         kl = kl if reference is not None else None
-        return TokenScores(logprobs, mask, entropy, top, Hidden(hidden.detach()), kl)
+        return TokenScores(logprobs, mask, entropy, top, kl)
 
     def shared_beginning(self, prompts: Sequence[Prompt]) -> int:
         """How many tokens at the beginning of all prompts are computed once."""
@@ -226,8 +218,6 @@ class Scorer:
     def _of_reference(
         self, prompts: Sequence[Prompt], completions: Sequence[Prompt], reference: Reference
     ) -> Tensor:
-        if isinstance(reference, Hidden):
-            return reference.states
         delta = None if isinstance(reference, Base) else reference
         return self._before_tokens(prompts, completions, delta)
 

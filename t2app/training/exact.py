@@ -18,7 +18,7 @@ from t2app.engine import Engine
 from t2app.evaluation.measure import prompts_for
 from t2app.scoring import BASE
 from t2app.tasks import Problem, Task
-from t2app.training.moves import Scored
+from t2app.training.moves import Probe
 from t2app.training.settings import Settings
 from t2app.training.tally import Tally
 
@@ -30,16 +30,16 @@ def gradient(
     delta: Tensor,
     problems: Sequence[Problem],
     whole: int,
-) -> tuple[Tally, Scored]:
+) -> tuple[Tally, Probe]:
     """Add the problems' share of a step's gradient to ``delta.grad``.
 
-    ``whole`` is how many problems the step has in all processes together. The second result is what
-    was scored, to measure by how far the step moves the policy.
+    ``whole`` is how many problems the step has in all processes together. The second result is to
+    measure by how far the step moves the policy.
     """
     rows, choices, worth = paying(task, problems)
     asked = prompts_for(engine, task, problems)
     prompts, answers = [asked[i] for i in rows], [engine.answer_ids(text) for text in choices]
-    found, scored = Tally(), Scored()
+    found = Tally()
     total = 0.0
     for number, part in enumerate(engine.scoring_batches(prompts, answers)):
         measured = settings.kl > 0 or number == 0
@@ -53,10 +53,9 @@ def gradient(
                 loss = loss + settings.kl * scores.kl.sum()
                 found.add("kl", scores.kl.sum().item(), scores.tokens)
             (loss / whole).backward()
-            scored.keep(*group, scores)
         total += expected.item()
     found.add("reward", total - len(problems), len(problems))
-    return found, scored
+    return found, Probe.of(prompts, answers)
 
 
 def paying(task: Task, problems: Sequence[Problem]) -> tuple[list[int], list[str], list[float]]:

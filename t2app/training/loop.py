@@ -24,7 +24,7 @@ from t2app.evaluation import measure
 from t2app.svd.modules import kind_of
 from t2app.tasks import Problem, Task
 from t2app.training import exact, next_token, reinforce
-from t2app.training.moves import FIRST, TRIES, Scored, fitted, next_length
+from t2app.training.moves import FIRST, TRIES, Probe, fitted, next_length
 from t2app.training.parallel import World
 from t2app.training.runs import Run
 from t2app.training.settings import Settings
@@ -229,7 +229,7 @@ def _step(
     state.delta.grad = torch.zeros_like(state.delta)
     objective, _, _ = _stage(settings, state.step)
     mine = range(world.rank, len(problems), world.size)
-    done, scored = _gradient(engine, task, settings, state, objective, problems, mine)
+    done, probe = _gradient(engine, task, settings, state, objective, problems, mine)
     world.add(state.delta.grad)
     world.add(done.values)
     if trained is not None:
@@ -244,7 +244,7 @@ def _step(
         group["lr"] = state.rate
     state.optimizer.step()
     state.optimizer.zero_grad()
-    moved = _within_reach(engine, settings, state, before, scored, world)
+    moved = _within_reach(engine, settings, state, before, probe, world)
     if moved is not None:
         done.add("move", *moved)
     return done
@@ -255,7 +255,7 @@ def _within_reach(
     settings: Settings,
     state: _State,
     before: Tensor,
-    scored: Scored,
+    probe: Probe,
     world: World,
 ) -> tuple[float, int] | None:
     """Shorten a step that moves the policy much too far, and set the rate of the next one.
@@ -265,7 +265,7 @@ def _within_reach(
     """
     wanted = _wanted(settings, state.step)
     for _ in range(TRIES):
-        found = torch.tensor(scored.moved(engine, state.delta.detach()), dtype=torch.float64)
+        found = torch.tensor(probe.moved(engine, state.delta.detach(), before), dtype=torch.float64)
         world.add(found)
         total, answers = found.tolist()
         if not answers:
@@ -303,14 +303,14 @@ def _gradient(
     objective: str,
     problems: Sequence[Problem],
     mine: Sequence[int],
-) -> tuple[Tally, Scored]:
+) -> tuple[Tally, Probe]:
     if objective == "sft":
         tokens = sum(len(next_token.answer_ids(engine, task, p)) for p in problems)
         share = [problems[i] for i in mine]
         if mine:
             return next_token.gradient(engine, task, state.delta, share, tokens)
     if not mine:
-        return Tally(), Scored()
+        return Tally(), Probe()
     if task.closed:
         share = [problems[i] for i in mine]
         return exact.gradient(engine, task, settings, state.delta, share, len(problems))

@@ -14,21 +14,21 @@ from t2app.engine import Engine, Prompt
 from t2app.evaluation.measure import prompts_for
 from t2app.tasks import Problem, Task
 from t2app.training import losses
-from t2app.training.moves import Scored
+from t2app.training.moves import Probe
 from t2app.training.tally import Tally
 
 
 def gradient(
     engine: Engine, task: Task, delta: Tensor, problems: Sequence[Problem], tokens: int
-) -> tuple[Tally, Scored]:
+) -> tuple[Tally, Probe]:
     """Add the problems' share of a step's gradient to ``delta.grad``.
 
-    ``tokens`` are those of the answers of all processes together. The second result is what was
-    scored, to measure by how far the step moves the policy.
+    ``tokens`` are those of the answers of all processes together. The second result is to measure
+    by how far the step moves the policy.
     """
     prompts = prompts_for(engine, task, problems)
     answers = [answer_ids(engine, task, problem) for problem in problems]
-    found, scored = Tally(), Scored()
+    found = Tally()
     for part in engine.scoring_batches(prompts, answers):
         with engine.turns.turn():
             rows = [prompts[i] for i in part], [answers[i] for i in part]
@@ -36,8 +36,7 @@ def gradient(
             loss = losses.next_token(scores.logprobs, scores.mask)
             (loss / tokens).backward()
             found.add("loss", loss.item(), scores.tokens)
-            scored.keep(*rows, scores)
-    return found, scored
+    return found, Probe.of(prompts, answers)
 
 
 def answer_ids(engine: Engine, task: Task, problem: Problem) -> Prompt:

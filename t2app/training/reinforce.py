@@ -15,7 +15,7 @@ from t2app.engine import Engine
 from t2app.scoring import BASE
 from t2app.tasks import Problem, Task
 from t2app.training import losses
-from t2app.training.moves import Scored
+from t2app.training.moves import Probe
 from t2app.training.rollouts import Rollouts, sample
 from t2app.training.settings import Settings
 from t2app.training.tally import Tally
@@ -29,11 +29,11 @@ def gradient(
     problems: Sequence[Problem],
     seeds: Sequence[int],
     whole: int,
-) -> tuple[Tally, Scored]:
+) -> tuple[Tally, Probe]:
     """Sample answers and add their share of a step's gradient to ``delta.grad``.
 
-    ``whole`` is how many problems the step has in all processes together. The second result is what
-    was scored, to measure by how far the step moves the policy.
+    ``whole`` is how many problems the step has in all processes together. The second result is to
+    measure by how far the step moves the policy.
     """
     rollouts = sample(
         engine,
@@ -44,14 +44,14 @@ def gradient(
         temperature=settings.temperature,
         seeds=seeds,
     )
-    found, scored = backward(engine, rollouts, settings, delta, whole * settings.samples)
+    found, probe = backward(engine, rollouts, settings, delta, whole * settings.samples)
     found.add("reward", rollouts.rewards.sum().item(), rollouts.rewards.numel())
-    return found, scored
+    return found, probe
 
 
 def backward(
     engine: Engine, rollouts: Rollouts, settings: Settings, delta: Tensor, answers: int
-) -> tuple[Tally, Scored]:
+) -> tuple[Tally, Probe]:
     """Add up gradients, divided by ``answers``, over micro-batches; tallies the KL of a token.
 
     Answers without advantage (all samples of their prompt got the same reward) have no gradient but
@@ -61,7 +61,7 @@ def backward(
     advantage = losses.advantages(rollouts.rewards, settings.group_baseline).flatten()
     chosen = [i for i, a in enumerate(advantage.tolist()) if settings.kl > 0 or a != 0]
     advantage = advantage.to(delta.device)
-    found, scored = Tally(), Scored()
+    found = Tally()
     groups = engine.scoring_batches(rollouts.prompts, rollouts.completions, chosen)
     for number, part in enumerate(groups):
         rows = [rollouts.prompts[i] for i in part], [rollouts.completions[i] for i in part]
@@ -78,5 +78,4 @@ def backward(
                 loss = loss + settings.kl * scores.kl.sum()
                 found.add("kl", scores.kl.sum().item(), scores.tokens)
             (loss / answers).backward()
-            scored.keep(*rows, scores)
-    return found, scored
+    return found, Probe.of(rollouts.prompts, rollouts.completions)

@@ -46,10 +46,10 @@ def test_it_is_the_gradient_of_the_expected_reward(learner, task):
     expected = expected_reward(learner, task, problems, delta)
     (wanted,) = torch.autograd.grad(-expected, delta)
     delta.grad = torch.zeros_like(delta)
-    found, scored = exact.gradient(learner, task, SMALL, delta, problems, len(problems))
+    found, probe = exact.gradient(learner, task, SMALL, delta, problems, len(problems))
     torch.testing.assert_close(delta.grad, wanted, rtol=1e-3, atol=1e-7)
     assert found.mean("reward") == pytest.approx(expected.item(), abs=1e-5)
-    assert scored.moved(learner, delta.detach())[1] == 5
+    assert probe.moved(learner, delta.detach(), delta.detach()) == (0.0, 5)
 
 
 def test_every_choice_that_pays_is_scored(learner, task):
