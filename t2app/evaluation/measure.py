@@ -42,18 +42,23 @@ class Accuracy:
         }
 
 
-def prompts_for(engine: Engine, task: Task, problems: Sequence[Problem]) -> list[Prompt]:
-    """Token ids of the problems' questions."""
-    return [engine.prompt_ids(task.messages(p)) for p in problems]
+def prompts_for(
+    engine: Engine, task: Task, problems: Sequence[Problem], shown: Sequence[Problem] = ()
+) -> list[Prompt]:
+    """Token ids of the problems' questions, behind solved problems that are ``shown``."""
+    return [engine.prompt_ids(task.messages(p, shown)) for p in problems]
 
 
 def answers(
-    engine: Engine, task: Task, problems: Sequence[Problem], delta: Tensor | None
+    engine: Engine,
+    task: Task,
+    problems: Sequence[Problem],
+    delta: Tensor | None,
+    shown: Sequence[Problem] = (),
 ) -> list[Answer]:
     """Greedy answers; ``delta`` is None, (R,), or (B, R) with a mix for each problem."""
-    done = engine.generate(
-        prompts_for(engine, task, problems), delta, max_new_tokens=task.max_new_tokens
-    )
+    prompts = prompts_for(engine, task, problems, shown)
+    done = engine.generate(prompts, delta, max_new_tokens=task.max_new_tokens)
     return [Answer(c.text, c.finished) for c in done]
 
 

@@ -91,11 +91,18 @@ class Task:
                 break
         return list(found.values())
 
-    def messages(self, problem: Problem) -> list[dict[str, str]]:
-        """The conversation in which the task asks the question of a problem."""
+    def messages(self, problem: Problem, shown: Sequence[Problem] = ()) -> list[dict[str, str]]:
+        """The conversation in which the task asks the question of a problem.
+
+        Problems that are ``shown`` come before it, with their answers.
+        """
         prompt = problem.system or self.system
-        system = [{"role": "system", "content": prompt}] if prompt else []
-        return [*system, {"role": "user", "content": in_front(self.instruction, problem.question)}]
+        turns = [{"role": "system", "content": prompt}] if prompt else []
+        for solved in shown:
+            turns.append({"role": "user", "content": in_front(self.instruction, solved.question)})
+            turns.append({"role": "assistant", "content": self.answer(solved)})
+        asked = in_front(self.instruction, problem.question)
+        return [*turns, {"role": "user", "content": asked}]
 
     @property
     def instruction(self) -> str:

@@ -36,6 +36,8 @@ from t2app.training.settings import OBJECTIVES, Settings
 TEST, TEST_SEED = 500, "report"
 # Held-out rows that are answered at a time: small enough to stop between, and to show progress.
 CHUNK = 48
+# Solved rows that the base is shown where answers are free.
+SHOWN = 2
 
 Watch = Callable[[Status, Progress | None], None]
 
@@ -127,9 +129,7 @@ def _train(
     base = world.agree(run.get("base.json") if run else None)
     if base is None:
         base = _answers(engine, task, problems, None, journal, "measuring the base", world, stop)
-        if task.closed:
-            chosen = world.spread(lambda share: choosing.likeliest(engine, task, share), problems)
-            base["likeliest"] = task.score(problems, chosen)
+        base["baselines"] = _free_of_cost(engine, task, problems, journal, world, stop)
         if run:
             run.put("base.json", base)
     stopped = False
@@ -151,7 +151,7 @@ def _train(
         **outcome.judge(
             [r.before for r in rows],
             [r.after for r in rows],
-            _baselines(engine, task, problems, base),
+            outcome.constant_answer(task, problems) | base.get("baselines", {}),
             labels=outcome.labels_of(task, problems),
             finished=(base.get("finished", ()), expert["finished"]),
         ),
@@ -265,12 +265,18 @@ def _planned(
     if kept is None:
         journal.phase("planning")
         found = plan.make(engine, task, spec.settings, spec.size)
-        kept = {"settings": found.settings.to_dict(), "answered": formats.way_of(found.task)}
+        kept = {
+            "settings": found.settings.to_dict(),
+            "answered": formats.way_of(found.task),
+            "answer_tokens": found.task.max_new_tokens,
+        }
         kept = world.agree(kept)
         journal.planned(found)
         if run:
             run.put("plan.json", kept)
-    return Settings.from_dict(kept["settings"]), formats.answered_by(task, kept["answered"])
+    task = formats.answered_by(task, kept["answered"])
+    task = replace(task, max_new_tokens=kept["answer_tokens"])
+    return Settings.from_dict(kept["settings"]), task
 
 
 def _answers(
@@ -282,6 +288,7 @@ def _answers(
     phase: str,
     world: World,
     stop: Callable[[], bool] = lambda: False,
+    shown: Sequence[Problem] = (),
 ) -> dict[str, list]:
     """Greedy answers and their scores, a chunk at a time; raises Stopped between chunks."""
     began = time.perf_counter()
@@ -292,7 +299,9 @@ def _answers(
         if world.agree(stop()):
             raise Stopped("stopped before there was anything to keep")
         part = problems[start : start + CHUNK]
-        found += world.spread(lambda share: measure.answers(engine, task, share, delta), part)
+        found += world.spread(
+            lambda share: measure.answers(engine, task, share, delta, shown), part
+        )
         scores += judged(task, part, found[start:])
     journal.phase(phase, len(problems), len(problems))
     journal.measured(time.perf_counter() - began)
@@ -303,14 +312,41 @@ def _answers(
     }
 
 
-def _baselines(
-    engine: Engine, task: Task, problems: Sequence[Problem], base: dict
+def _free_of_cost(
+    engine: Engine,
+    task: Task,
+    problems: Sequence[Problem],
+    journal: _Journal,
+    world: World,
+    stop: Callable[[], bool],
 ) -> dict[str, list[float]]:
-    """What costs nothing, on the same rows: the constant answer, the base's likeliest choice."""
-    found = outcome.constant_answer(task, problems)
-    if base.get("likeliest"):
-        found["the base's likeliest choice"] = base["likeliest"]
-    return found
+    """What the base gets on the same problems with nothing trained, by a name for people.
+
+    Its likeliest choice, where answers are chosen among a few; else what it says after solved rows,
+    which show the style that is wanted.
+    """
+    if task.closed:
+        journal.phase("measuring the base's likeliest choices")
+        chosen = world.spread(lambda share: choosing.likeliest(engine, task, share), problems)
+        return {"the base's likeliest choice": task.score(problems, chosen)}
+    shown = _solved(engine, task)
+    if not shown:
+        return {}
+    phase = f"measuring the base with {len(shown)} solved rows"
+    found = _answers(engine, task, problems, None, journal, phase, world, stop, shown)
+    return {f"the base shown {len(shown)} solved rows": found["scores"]}
+
+
+def _solved(engine: Engine, task: Task) -> list[Problem]:
+    """Solved rows that leave room for a question and its answer; none where there are none."""
+    drawn = task.problems("train", 8 * SHOWN, "shown")
+    answered = [p for p in drawn if task.answer(p)]
+    shown: list[Problem] = []
+    for problem in answered:
+        turns = task.messages(problem, shown)
+        if engine.count_tokens(turns) + task.max_new_tokens <= engine.base.context // 4:
+            shown.append(problem)
+    return shown[:SHOWN] if len(shown) >= SHOWN else []
 
 
 def _held_out(task: Task, problems: Sequence[Problem], base: dict, expert: dict) -> list[HeldOut]:

@@ -18,6 +18,7 @@ from t2app.engine import TOKENS_AT_ONCE, Engine
 from t2app.evaluation.measure import prompts_for
 from t2app.scoring import CHUNK_LOGITS
 from t2app.tasks import Problem, Task
+from t2app.tasks.judging import cut_off
 from t2app.training import batches, formats, losses, next_token, rollouts
 from t2app.training.rollouts import Rollouts
 from t2app.training.settings import Settings
@@ -33,8 +34,10 @@ GROWTH = 1.5
 # the rows, within limits.
 RL_STEPS = 24
 PASSES, FEWEST_STEPS, MOST_STEPS = 4, 24, 400
-# Fewer steps than these are not worth a run, whatever the time.
-LEAST_STEPS = 8
+# Above this share of answers that are cut off they get twice the room, up to a limit.
+MOST_CUT, MOST_TOKENS = 0.25, 512
+# Fewer steps than these are not worth a run, however long they take.
+LEAST_STEPS = 24
 
 
 @dataclass(frozen=True)
@@ -72,14 +75,17 @@ def make(engine: Engine, task: Task, settings: Settings | None = None, test: int
     ``test`` is how many held-out problems there will be at most.
     """
     settings = settings or Settings()
+    if settings.answer_tokens:
+        task = replace(task, max_new_tokens=settings.answer_tokens)
     task, said = formats.choose(engine, task, settings)
     probe = _probe(engine, task, settings)
+    task, probe, room = _with_room(engine, task, settings, probe)
     chosen, why = _chosen(task, settings, probe)
     chosen, length = _sized(task, chosen, probe, test)
     return Plan(
         chosen,
         task,
-        " ".join(filter(None, (said, why, length))),
+        " ".join(filter(None, (said, room, why, length))),
         _seconds(task, chosen, probe, test),
         round(_bytes(engine, task, chosen, probe) / 2**20),
     )
@@ -115,6 +121,22 @@ def _probe(engine: Engine, task: Task, settings: Settings) -> _Probe:
     return _Probe(
         found, sampling, _learning(engine, task, problems, found), next_token.has_answers(task)
     )
+
+
+def _with_room(
+    engine: Engine, task: Task, settings: Settings, probe: _Probe
+) -> tuple[Task, _Probe, str]:
+    """The task with longer answers where many of the base's are cut off, and why."""
+    cut = cut_off(probe.found.finished)
+    if settings.answer_tokens or cut <= MOST_CUT or task.max_new_tokens >= MOST_TOKENS:
+        return task, probe, ""
+    room = min(MOST_TOKENS, 2 * task.max_new_tokens)
+    why = (
+        f"{cut:.0%} of the base's answers were cut off after {task.max_new_tokens} tokens, so they "
+        f"get {room}."
+    )
+    task = replace(task, max_new_tokens=room)
+    return task, _probe(engine, task, settings), why
 
 
 def _learning(engine: Engine, task: Task, problems: list[Problem], sampled: Rollouts) -> float:
@@ -194,7 +216,7 @@ def _steps_for(task: Task, settings: Settings) -> int:
 
 
 def _seconds(task: Task, settings: Settings, probe: _Probe, test: int) -> float:
-    per_answer, per_update = GROWTH * probe.sampling, probe.learning
+    per_answer, per_update = _per_answer(task, probe), probe.learning
     total = _measuring(task, probe, test)
     for objective, steps in settings.stages():
         sampled = objective == "rl" and not task.closed
@@ -207,9 +229,17 @@ def _seconds(task: Task, settings: Settings, probe: _Probe, test: int) -> float:
 
 
 def _measuring(task: Task, probe: _Probe, test: int) -> float:
-    """Seconds for the base on the validation rows, and base and expert on those held out."""
-    rows = _rows(task, "validation", Settings().validation) + 2 * _rows(task, "test", test)
-    return GROWTH * probe.sampling * rows
+    """Seconds for the base on the validation rows, and base and expert on those held out.
+
+    The base is measured twice there: as it is, and with what costs nothing.
+    """
+    rows = _rows(task, "validation", Settings().validation) + 3 * _rows(task, "test", test)
+    return _per_answer(task, probe) * rows
+
+
+def _per_answer(task: Task, probe: _Probe) -> float:
+    """Seconds to decode an answer: closed ones are short once they are learned."""
+    return probe.sampling * (1 if task.closed else GROWTH)
 
 
 def _rows(task: Task, split: str, most: int) -> int:

@@ -20,11 +20,15 @@ from t2app.training import batches
 
 @dataclass(frozen=True)
 class Rollouts:
-    """Answers, flat and prompt by prompt; ``rewards`` is (prompts, samples)."""
+    """Answers, flat and prompt by prompt; ``rewards`` is (prompts, samples).
+
+    ``finished`` says which answers were not cut off.
+    """
 
     prompts: list[Prompt]
     completions: list[list[int]]
     rewards: Tensor
+    finished: list[bool]
 
 
 def sample(
@@ -53,5 +57,8 @@ def sample(
     )
     scores = torch.tensor(judged(task, repeated, done))
     return Rollouts(
-        prompts, [c.token_ids for c in done], (2 * scores - 1).view(len(problems), samples)
+        prompts,
+        [c.token_ids for c in done],
+        (2 * scores - 1).view(len(problems), samples),
+        [c.finished for c in done],
     )

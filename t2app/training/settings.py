@@ -36,6 +36,7 @@ HELP = {
     "step_kl": "how far the first step moves the policy: KL of a whole answer, in nats; it falls "
     "to 0 along a cosine",
     "group_baseline": "compare each sampled answer with the others to the same row",
+    "answer_tokens": "the longest answer, in tokens; 0: from the given answers and the base's own",
     "validation": "rows, at most, that choose the best step",
     "validate_every": "steps from one validation to the next; 0: an eighth of all, 6 at least",
 }
@@ -61,6 +62,7 @@ class Settings:
     clip: float = 1e-3
     step_kl: float = 0.2
     group_baseline: bool = True
+    answer_tokens: int = 0
     validation: int = 96
     validate_every: int = 0
 
@@ -72,7 +74,7 @@ class Settings:
         for name in ("prompts", "samples", "validation"):
             if getattr(self, name) < 1:
                 raise T2Error(f"{name} is {getattr(self, name)}: it must be at least 1")
-        for name in ("steps", "validate_every"):
+        for name in ("steps", "validate_every", "answer_tokens"):
             if getattr(self, name) < 0:
                 raise T2Error(f"{name} is {getattr(self, name)}: it must not be below 0")
         for name in ("minutes", "learning_rate", "temperature", "clip", "step_kl"):

@@ -137,7 +137,8 @@ def test_steps_follow_from_the_rows(learner, task):
 
 
 def test_steps_that_do_not_fit_into_the_time_are_left_out_and_said(learner, task):
-    found = plan.make(learner, task, Settings(minutes=1e-4), test=5)
+    many = replace(task, rows={**task.rows, "train": task.rows["train"] * 20})
+    found = plan.make(learner, many, Settings(minutes=1e-4), test=5)
     assert found.settings.steps == plan.LEAST_STEPS
     assert "more would take longer than 0.0001 minutes" in found.why
 
