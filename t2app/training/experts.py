@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from t2app.svf.expert import Expert
 from t2app.svf.library import check_name
 from t2app.tasks import Problem, Task
 from t2app.tasks.judging import Answer, judged
-from t2app.training import loop, next_token, outcome, plan
+from t2app.training import alarms, loop, next_token, outcome, plan
 from t2app.training.loop import ALONE, Progress
 from t2app.training.outcome import HeldOut
 from t2app.training.parallel import World
@@ -152,6 +152,7 @@ def _train(
             labels=outcome.labels_of(task, problems),
             finished=(base.get("finished", ()), expert["finished"]),
         ),
+        "alarms": alarms.over(run.curve()) if run else [],
         "seconds": journal.seconds(),
         "stopped": stopped,
     }
@@ -173,6 +174,7 @@ class _Journal:
         self._measuring = 0.0  # seconds that the expert will take on the held-out rows
         self._until: float | None = None  # when it should all be done
         self._pace: list[float] = []
+        self._curve: list[dict[str, Any]] = run.curve() if run else []
 
     def seconds(self) -> float:
         """Spent on the run so far, before an interruption too."""
@@ -204,17 +206,23 @@ class _Journal:
     def step(self, p: Progress) -> None:
         """A step was done."""
         self._tell(progress_line(p))
+        self._curve.append(asdict(p))
+        found = [alarm.to_dict() for alarm in alarms.now(self._curve)]
+        for alarm in alarms.new(found, self.status.alarms):
+            self._tell(f"alarm: {alarms.line(alarm)}")
         # The first of these is the base's validation; later steps tell the pace.
         self._pace = [*self._pace[-12:], time.perf_counter()]
         if len(self._pace) > 1:
             pace = (self._pace[-1] - self._pace[0]) / (len(self._pace) - 1)
             self._until = self._pace[-1] + pace * (p.steps - p.step) + self._measuring
         text = f"training, step {p.step}/{p.steps}"
-        self._note(p, phase=text, done=p.step, total=p.steps)
+        self._note(p, phase=text, done=p.step, total=p.steps, alarms=found)
 
     def end(self, state: str, **changes: Any) -> Status:
         if changes.get("report"):
             self._tell(changes["report"]["verdict_words"])
+            for alarm in changes["report"]["alarms"]:
+                self._tell(f"alarm: {alarms.line(alarm)}")
         self._tell(f"{state}{': ' + changes['error'] if changes.get('error') else ''}")
         self._until = None
         self._note(None, state=state, phase=state, **changes)
@@ -245,6 +253,10 @@ def progress_line(p: Progress) -> str:
         ("KL {:.3f} a token", p.kl),
         ("moved {:.3f}", p.move),
         ("loss {:.3f}", p.loss),
+        ("same reward {:.0%}", p.same),
+        ("cut off {:.0%}", p.cut),
+        ("{:.1f} tokens", p.length),
+        ("entropy {:.3f}", p.entropy),
         ("validation {:.1%}", p.validation),
     ):
         if value is not None:

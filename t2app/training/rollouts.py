@@ -20,11 +20,16 @@ from t2app.training import batches
 
 @dataclass(frozen=True)
 class Rollouts:
-    """Answers, flat and prompt by prompt; ``rewards`` is (prompts, samples)."""
+    """Answers, flat and prompt by prompt; ``rewards`` is (prompts, samples).
+
+    ``finished`` says which answers were not cut off at the limit of their length.
+    """
 
     prompts: list[Prompt]
     completions: list[list[int]]
     rewards: Tensor
+    texts: list[str]
+    finished: list[bool]
 
 
 def sample(
@@ -53,5 +58,9 @@ def sample(
     )
     scores = torch.tensor(judged(task, repeated, done))
     return Rollouts(
-        prompts, [c.token_ids for c in done], (2 * scores - 1).view(len(problems), samples)
+        prompts,
+        [c.token_ids for c in done],
+        (2 * scores - 1).view(len(problems), samples),
+        [c.text for c in done],
+        [c.finished for c in done],
     )

@@ -15,7 +15,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -62,7 +62,8 @@ class Status:
     """How far a run is.
 
     ``objective`` is the one that was chosen, ``why`` the reason; ``expected`` are the seconds that
-    the whole run was estimated to take before its first step.
+    the whole run was estimated to take before its first step. ``alarms`` are those that hold after
+    its last step (``training.alarms``).
     """
 
     state: State = "waiting"
@@ -76,6 +77,7 @@ class Status:
     why: str | None = None
     error: str | None = None
     report: dict[str, Any] | None = None
+    alarms: list[dict[str, Any]] = field(default_factory=list)
 
 
 def folders_of(base: str) -> list[Path]:
