@@ -304,7 +304,7 @@ class _Bar:
     def show(self, status: Status, progress: Progress | None) -> None:
         """What goes on now."""
         from t2app.training import alarms
-        from t2app.training.experts import progress_line
+        from t2app.training.journal import progress_line
 
         for alarm in alarms.new(status.alarms, self._alarms):
             self.clear()
@@ -368,6 +368,7 @@ def _print(args: argparse.Namespace, spec: Spec, status: Status, shown: Preview,
         f"in {report['seconds']:.0f} s; written to {report['path']}"
     )
     print(report["verdict_words"])
+    print(report["harm"]["words"])
     for alarm in report["alarms"]:
         print(f"alarm: {alarms.line(alarm)}")
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,26 +18,24 @@ from t2app import __version__
 from t2app.adapt import prototype
 from t2app.engine import Engine
 from t2app.errors import T2Error
-from t2app.evaluation import measure
+from t2app.evaluation import harm, measure
 from t2app.models import memory
 from t2app.svf import expert as expert_file
 from t2app.svf.expert import Expert
 from t2app.svf.library import check_name
-from t2app.tasks import Problem, Task
+from t2app.tasks import DISPATCH, Problem, Task
 from t2app.tasks.judging import Answer, judged
 from t2app.training import alarms, loop, next_token, outcome, plan
-from t2app.training.loop import ALONE, Progress
+from t2app.training.journal import Journal, Watch
+from t2app.training.loop import ALONE
 from t2app.training.outcome import HeldOut
 from t2app.training.parallel import World
-from t2app.training.plan import Plan
 from t2app.training.runs import Run, Spec, Status, new_id
-from t2app.training.settings import OBJECTIVES, Settings
+from t2app.training.settings import Settings
 
 TEST, TEST_SEED = 500, "report"
 # Held-out rows that are answered at a time: small enough to stop between, and to show progress.
 CHUNK = 48
-
-Watch = Callable[[Status, Progress | None], None]
 
 
 class Stopped(Exception):
@@ -96,7 +94,7 @@ def train_expert(
     rows that were neither trained on nor chosen by. ``stop`` is asked between steps: the best so
     far is then kept, where something beat the base. Raises T2Error, also for lack of memory.
     """
-    journal = _Journal(run, watch)
+    journal = Journal(run, watch)
     try:
         return _train(engine, task, spec, run, journal, stop, world)
     except Stopped as reason:
@@ -118,7 +116,7 @@ def _train(
     task: Task,
     spec: Spec,
     run: Run | None,
-    journal: _Journal,
+    journal: Journal,
     stop: Callable[[], bool],
     world: World,
 ) -> Status:
@@ -159,114 +157,44 @@ def _train(
     if run is None:
         return Status()
     run.put("held-out.json", [row.to_dict() for row in rows])
-    path = _write(engine, task, spec, run, settings, delta, report)
+    expert = _expert(engine, task, spec, run, settings, delta, report)
+    # In the library before the check: whatever ends that early, the expert is there.
+    path = _write(engine, spec, run, expert)
+    report["harm"] = _harm(engine, expert, settings, journal, (lambda: False) if stopped else stop)
+    _write(engine, spec, run, replace(expert, header={**expert.header, "harm": report["harm"]}))
     return journal.end("stopped" if stopped else "finished", report={**report, "path": str(path)})
 
 
-class _Journal:
-    """Keeps the status of a run, on disk and for whoever watches."""
+def _harm(
+    engine: Engine,
+    expert: Expert,
+    settings: Settings,
+    journal: Journal,
+    stop: Callable[[], bool],
+) -> dict[str, Any]:
+    """What the expert does to other questions, or why that is not known."""
+    if not settings.harm_check:
+        return harm.unchecked("it was switched off")
+    if expert.task == DISPATCH.name:
+        return harm.unchecked("it sorts questions and answers none")
 
-    def __init__(self, run: Run | None, watch: Watch) -> None:
-        self._run, self._watch = run, watch
-        kept = run.status() if run else Status()
-        self._earlier, self._began = kept.seconds, time.perf_counter()
-        self.status = replace(kept, state="running", error=None, report=None)
-        self._measuring = 0.0  # seconds that the expert will take on the held-out rows
-        self._until: float | None = None  # when it should all be done
-        self._pace: list[float] = []
-        self._curve: list[dict[str, Any]] = run.curve() if run else []
+    def watch(done: int, total: int) -> None:
+        journal.phase("checking other questions", done, total)
 
-    def seconds(self) -> float:
-        """Spent on the run so far, before an interruption too."""
-        return round(self._earlier + time.perf_counter() - self._began, 1)
-
-    def phase(self, text: str, done: int = 0, total: int = 0) -> None:
-        """What goes on now; of ``total`` things ``done`` are done."""
-        if done == 0:
-            self._tell(text)
-        counted = f"{text}, {done}/{total}" if total else text
-        self._note(None, phase=counted, done=done, total=total)
-
-    def planned(self, found: Plan) -> None:
-        """The objective was chosen, the time estimated."""
-        self._tell(f"{OBJECTIVES[found.settings.objective]}. {found.why}")
-        self._tell(f"expected: {found.words()}")
-        self._until = time.perf_counter() + found.seconds
-        self._note(
-            None,
-            objective=found.settings.objective,
-            why=found.why,
-            expected=round(self.seconds() + found.seconds, 1),
-        )
-
-    def measured(self, seconds: float) -> None:
-        """How long the base took on the held-out rows: the expert will take longer."""
-        self._measuring = plan.GROWTH * seconds
-
-    def step(self, p: Progress) -> None:
-        """A step was done."""
-        self._tell(progress_line(p))
-        self._curve.append(asdict(p))
-        found = [alarm.to_dict() for alarm in alarms.now(self._curve)]
-        for alarm in alarms.new(found, self.status.alarms):
-            self._tell(f"alarm: {alarms.line(alarm)}")
-        # The first of these is the base's validation; later steps tell the pace.
-        self._pace = [*self._pace[-12:], time.perf_counter()]
-        if len(self._pace) > 1:
-            pace = (self._pace[-1] - self._pace[0]) / (len(self._pace) - 1)
-            self._until = self._pace[-1] + pace * (p.steps - p.step) + self._measuring
-        text = f"training, step {p.step}/{p.steps}"
-        self._note(p, phase=text, done=p.step, total=p.steps, alarms=found)
-
-    def end(self, state: str, **changes: Any) -> Status:
-        if changes.get("report"):
-            self._tell(changes["report"]["verdict_words"])
-            for alarm in changes["report"]["alarms"]:
-                self._tell(f"alarm: {alarms.line(alarm)}")
-        self._tell(f"{state}{': ' + changes['error'] if changes.get('error') else ''}")
-        self._until = None
-        self._note(None, state=state, phase=state, **changes)
-        return self.status
-
-    def _tell(self, line: str) -> None:
-        if self._run:
-            self._run.tell(line)
-
-    def _note(self, progress: Progress | None, **changes: Any) -> None:
-        left = None if self._until is None else max(0.0, self._until - time.perf_counter())
-        self.status = replace(
-            self.status,
-            seconds=self.seconds(),
-            seconds_left=left and round(left, 1),
-            **changes,
-        )
-        if self._run:
-            self._run.write(self.status)
-            self._watch(self.status, progress)
+    try:
+        return harm.check(engine, expert, watch=watch, stop=stop)
+    except (harm.Stopped, KeyboardInterrupt):
+        return harm.unchecked("it was stopped before its end")
+    except T2Error as error:
+        return harm.unchecked(str(error))
+    except (MemoryError, RuntimeError) as error:
+        if not memory.ran_out(error):
+            raise
+    memory.release()
+    return harm.unchecked("memory ran out")
 
 
-def progress_line(p: Progress) -> str:
-    """A step in one line: what was measured in it."""
-    parts = [f"step {p.step}/{p.steps}"]
-    for text, value in (
-        ("reward {:+.2f}", p.reward),
-        ("KL {:.3f} a token", p.kl),
-        ("moved {:.3f}", p.move),
-        ("loss {:.3f}", p.loss),
-        ("same reward {:.0%}", p.same),
-        ("cut off {:.0%}", p.cut),
-        ("{:.1f} tokens", p.length),
-        ("entropy {:.3f}", p.entropy),
-        ("validation {:.1%}", p.validation),
-    ):
-        if value is not None:
-            parts.append(text.format(value))
-    if p.skipped:
-        parts.append(f"{p.skipped} left out: gradient not finite")
-    return "  ".join([*parts, f"best {p.best:.1%}", f"{p.seconds:.0f} s"])
-
-
-def _planned(engine: Engine, task: Task, spec: Spec, journal: _Journal, world: World) -> Settings:
+def _planned(engine: Engine, task: Task, spec: Spec, journal: Journal, world: World) -> Settings:
     """The settings with the objective that was chosen, now or before an interruption."""
     if chosen := world.agree(journal.status.objective):
         return replace(spec.settings, objective=chosen)
@@ -281,7 +209,7 @@ def _answers(
     task: Task,
     problems: Sequence[Problem],
     delta: Tensor | None,
-    journal: _Journal,
+    journal: Journal,
     phase: str,
     world: World,
     stop: Callable[[], bool] = lambda: False,
@@ -312,7 +240,7 @@ def _held_out(task: Task, problems: Sequence[Problem], base: dict, expert: dict)
     return [HeldOut(p.question, p.gold, *values) for p, *values in rows]
 
 
-def _write(
+def _expert(
     engine: Engine,
     task: Task,
     spec: Spec,
@@ -320,10 +248,16 @@ def _write(
     settings: Settings,
     delta: Tensor,
     report: dict[str, Any],
-) -> Path:
-    """The expert, first beside its run, then into the library."""
+) -> Expert:
+    """The expert as it is before other questions were put to it."""
     z = {key: 1 + d.detach().cpu().clone() for key, d in engine.svf.layout.split(delta).items()}
-    expert = Expert(spec.name, z, header(engine, task, spec, settings, report, run))
+    about = header(engine, task, spec, settings, report, run)
+    unknown = harm.unchecked("training ended before its end")
+    return Expert(spec.name, z, {**about, "harm": unknown})
+
+
+def _write(engine: Engine, spec: Spec, run: Run, expert: Expert) -> Path:
+    """Put the expert beside its run, then into the library."""
     expert_file.save(expert, run.folder / "expert.safetensors")
     # A run that is continued after its expert was written replaces its own.
     there = engine.library.experts().get(spec.name)

@@ -37,6 +37,7 @@ HELP = {
     "group_baseline": "compare each sampled answer with the others to the same row",
     "validation": "rows, at most, that choose the best step",
     "validate_every": "steps from one validation to the next",
+    "harm_check": "after training, look at what the expert does to questions that are not its own",
 }
 
 
@@ -58,6 +59,7 @@ class Settings:
     group_baseline: bool = True
     validation: int = 96
     validate_every: int = 6
+    harm_check: bool = True
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -38,6 +38,7 @@ STAGES = (
     ("Measure the base", ("measuring the base",)),
     ("Train", ("training",)),
     ("Measure the expert", ("measuring the expert",)),
+    ("Check other questions", ("checking other questions",)),
 )
 CHANGES = {
     "gained": ("now right", "good"),

@@ -16,6 +16,7 @@ FIELDS = (
     "learning_rate",
     "kl",
     "modules",
+    "harm_check",
     "seed",
 )
 LABELS = {
@@ -33,6 +34,7 @@ LABELS = {
     "group_baseline": "Group baseline",
     "validation": "Validation rows",
     "validate_every": "Validate every",
+    "harm_check": "Check other questions",
 }
 
 

@@ -334,6 +334,8 @@ def _advanced() -> Components:
             }
             if name in choices:
                 fields[name] = gr.Dropdown(choices=choices[name], **given)
+            elif isinstance(given["value"], bool):
+                fields[name] = gr.Checkbox(**given)
             else:
                 fields[name] = gr.Number(**given)
         own = train_reward.panel()
@@ -467,7 +469,7 @@ def _wire_rows(parts: Components, resident: Resident) -> None:
     }
     parts["ticket"].change(**plan)
     for name in FIELDS:
-        if isinstance(parts[name], gr.Dropdown):
+        if isinstance(parts[name], gr.Dropdown | gr.Checkbox):
             parts[name].input(**plan)
         elif name != "seed":  # when it is left, not at every digit
             parts[name].blur(**plan)
