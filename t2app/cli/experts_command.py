@@ -148,6 +148,8 @@ def _print(values: dict[str, Any], as_json: bool) -> int:
 
 def _brief(value: Any) -> str:
     """A value of the header on one line that can be read; ``--json`` gives all of it."""
+    if isinstance(value, dict) and isinstance(value.get("words"), str):
+        return value["words"]
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     if len(text) <= LONGEST:
         return text

@@ -92,10 +92,10 @@ def line(alarm: Mapping[str, Any]) -> str:
 
 def _variety(last: Sequence[Step]) -> Alarm | None:
     """All samples of a prompt alike, or no prompt whose samples differ in reward."""
-    reward, same = _mean(last, "reward"), _mean(last, "same")
+    reward, same = _mean(last, "reward"), _least(last, "same")
     if same is None or reward is None or reward >= SOLVED:
         return None
-    alike = _mean(last, "alike")
+    alike = _least(last, "alike")
     if alike is not None and alike >= ALIKE:
         return Alarm(
             "collapsed",
@@ -125,7 +125,7 @@ def _variety(last: Sequence[Step]) -> Alarm | None:
 
 def _length(stage: Sequence[Step], last: Sequence[Step]) -> Alarm | None:
     """Answers that run into the limit of their length."""
-    cut, length = _mean(last, "cut"), _mean(last, "length")
+    cut, length = _least(last, "cut"), _least(last, "length")
     if cut is None or length is None:
         return None
     advice = (
@@ -151,7 +151,9 @@ def _length(stage: Sequence[Step], last: Sequence[Step]) -> Alarm | None:
 def _entropy(last: Sequence[Step]) -> Alarm | None:
     """A policy that is certain of every token, and not right."""
     entropy, reward = _mean(last, "entropy"), _mean(last, "reward")
-    if entropy is None or entropy >= LEAST_ENTROPY or reward is None or reward >= SOLVED:
+    if entropy is None or reward is None or reward >= SOLVED:
+        return None
+    if max(step["entropy"] for step in last) >= LEAST_ENTROPY:
         return None
     return Alarm(
         "certain",
@@ -164,7 +166,7 @@ def _entropy(last: Sequence[Step]) -> Alarm | None:
 
 def _far(last: Sequence[Step], most: float) -> Alarm | None:
     """Answers that are far from what the base would say."""
-    kl = _mean(last, "kl")
+    kl = _least(last, "kl")
     if kl is None or kl <= most:
         return None
     return Alarm(
@@ -207,6 +209,12 @@ def _empty(curve: Sequence[Step]) -> Alarm | None:
         "An expert may learn to say nothing: take another --reward, or look at what yours gives "
         "(--try-reward)",
     )
+
+
+def _least(steps: Sequence[Step], figure: str) -> float | None:
+    """The least over steps; None where one of them lacks the figure."""
+    values = [step.get(figure) for step in steps]
+    return None if None in values else min(values)
 
 
 def _mean(steps: Sequence[Step], figure: str) -> float | None:

@@ -61,7 +61,7 @@ def given(problem: Problem, text: str, tokens: int, loss: float) -> Row:
 
 def _row(problem: Problem, answers: list[dict[str, Any]]) -> Row:
     question = _short(problem.question, LONGEST_QUESTION)
-    gold = _short(str(problem.gold), LONGEST_QUESTION)
+    gold = _short(str(problem.gold or ""), LONGEST_QUESTION)
     return {"question": question, "gold": gold, "answers": answers}
 
 
