@@ -16,7 +16,7 @@ from t2app.ui.conversation import percent
 
 STYLES = {"leaves alone": "good", "unclear": "even", "harms": "poor"}
 ADVICE = {
-    "leaves alone": "",
+    "leaves alone": "Alone and always on, it answers other questions nearly as the base does.",
     "unclear": "Look at the answers below before you use it for everything.",
     "harms": "So it is not offered as always on: let the first pass decide when it is used, or set "
     "its weight by hand in the chat.",
@@ -27,19 +27,20 @@ def card(found: Any) -> str:
     """The finding with its figures and some answers that changed; empty where there is none."""
     if not isinstance(found, dict):
         return ""
-    verdict = found.get("verdict")
+    verdict = str(found.get("verdict"))
     if verdict not in HEADS:
         return _notice("Other questions were not checked", _why(found), "even")
-    body = _notice(HEADS[verdict], ADVICE[verdict] or _unchanged(found), STYLES[verdict])
     groups = _groups(found)
-    return f"{body}{_table(groups)}{_changed(groups)}"
+    if not groups:
+        return _notice("Other questions", "It is the base, unchanged, so it changes none.", "even")
+    return f"{_notice(HEADS[verdict], ADVICE[verdict], STYLES[verdict])}{details(found)}"
 
 
 def line(found: Any) -> str:
     """The finding in a few words; empty where there is none."""
     if not isinstance(found, dict):
         return ""
-    verdict = found.get("verdict")
+    verdict = str(found.get("verdict"))
     if verdict not in HEADS:
         return f'<span class="t2-quiet">not checked: {html.escape(_why(found))}</span>'
     return f'<span class="t2-tag t2-{STYLES[verdict]}">{html.escape(HEADS[verdict])}</span>'
@@ -54,12 +55,6 @@ def details(found: Any) -> str:
 def _why(found: Mapping[str, Any]) -> str:
     why = found.get("why")
     return str(why) if why else "no reason is known"
-
-
-def _unchanged(found: Mapping[str, Any]) -> str:
-    if not _groups(found):
-        return "It is the base, unchanged."
-    return "Alone and always on, it answers other questions nearly as the base does."
 
 
 def _notice(title: str, text: str, style: str) -> str:
@@ -105,8 +100,9 @@ def _table(groups: Sequence[Mapping[str, Any]]) -> str:
 def _row(group: Mapping[str, Any]) -> str:
     low, high = (100 * min(1.0, max(0.0, share)) for share in group["same_ci95"])
     same = min(1.0, max(0.0, group["same"]))
-    style = STYLES.get(group.get("verdict"), "even")
-    word = {"leaves alone": "left alone", "harms": "harmed"}.get(group.get("verdict"), "not clear")
+    verdict = str(group.get("verdict"))
+    style = STYLES.get(verdict, "even")
+    word = {"leaves alone": "left alone", "harms": "harmed"}.get(verdict, "not clear")
     return (
         f'<tr><th scope="row">{html.escape(str(group.get("name", "")))}'
         f" <small>n = {group['n']:,.0f}</small></th>"
