@@ -2,6 +2,7 @@
 
 list                      what there is, and which files do not fit
 show NAME                 everything about one expert
+check NAME                what it does to questions that are not its own; kept in its file
 compare                   cosine similarity of all experts
 import FILE [--name NAME] a file of t2app, or a .pt of SakanaAI/self-adaptive-llms
 export NAME FILE          a copy to pass on
@@ -15,8 +16,9 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from t2app.cli.common import add_model, load_engine, note, print_json
 from t2app.errors import T2Error
@@ -24,9 +26,13 @@ from t2app.svf import compare
 from t2app.svf.expert import Expert
 from t2app.svf.library import Library
 
+if TYPE_CHECKING:
+    from t2app.engine import Engine
+
 ARGUMENTS = {
     "list": 0,
     "show": 1,
+    "check": 1,
     "compare": 0,
     "import": 1,
     "export": 2,
@@ -63,12 +69,14 @@ def run(args: argparse.Namespace) -> int:
     return _list(engine.library, args.json) if found is None else _print(found, args.json)
 
 
-def _do(engine, args: argparse.Namespace) -> dict[str, Any] | None:
+def _do(engine: Engine, args: argparse.Namespace) -> dict[str, Any] | None:
     """What the action gives to print; None for the list, which looks different to people."""
     library: Library = engine.library
     match args.action, args.names:
         case "show", [name]:
             return _details(library.get(name))
+        case "check", [name]:
+            return _check(engine, library.get(name))
         case "compare", _:
             return _alike(library)
         case "import", [file]:
@@ -88,6 +96,19 @@ def _do(engine, args: argparse.Namespace) -> dict[str, Any] | None:
         case "restore", [name]:
             return {"expert": name, "path": str(library.restore(name))}
     return None
+
+
+def _check(engine: Engine, expert: Expert) -> dict[str, Any]:
+    """Put the expert to other questions and keep what came of it."""
+    from t2app.evaluation import harm
+
+    def watch(done: int, total: int) -> None:
+        note(f"checking other questions, {done}/{total}")
+
+    found = harm.check(engine, expert, watch=watch)
+    changed = replace(expert, header={**expert.header, "harm": found})
+    engine.library.add(changed, overwrite=True)
+    return {"expert": expert.name, "harm": found}
 
 
 def _alike(library: Library) -> dict[str, Any]:
@@ -148,6 +169,8 @@ def _print(values: dict[str, Any], as_json: bool) -> int:
 
 def _brief(value: Any) -> str:
     """A value of the header on one line that can be read; ``--json`` gives all of it."""
+    if isinstance(value, dict) and isinstance(value.get("words"), str):
+        return value["words"]
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     if len(text) <= LONGEST:
         return text

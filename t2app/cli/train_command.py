@@ -168,7 +168,7 @@ def run(args: argparse.Namespace) -> int:
         status = _train(engine, task, spec, kept, world)
     finally:
         world.leave()
-    return _print(args, spec, status, shown) if world.main else 0
+    return _print(args, spec, status, shown, kept) if world.main else 0
 
 
 def _refuse_contradictions(args: argparse.Namespace) -> None:
@@ -306,11 +306,17 @@ class _Bar:
     def __init__(self) -> None:
         self._live = sys.stderr.isatty()
         self._last = ""
+        self._alarms: list[dict[str, Any]] = []
 
     def show(self, status: Status, progress: Progress | None) -> None:
         """What goes on now."""
-        from t2app.training.experts import progress_line
+        from t2app.training import alarms
+        from t2app.training.journal import progress_line
 
+        for alarm in alarms.new(status.alarms, self._alarms):
+            self.clear()
+            common.note(f"alarm: {alarms.line(alarm)}")
+        self._alarms = status.alarms
         if self._live:
             common.note(f"\r\x1b[K{self._line(status, progress)}", end="")
         elif progress is not None:
@@ -353,12 +359,15 @@ def _preview(task: Task, spec: Spec, say: Any) -> Preview:
     return shown
 
 
-def _print(args: argparse.Namespace, spec: Spec, status: Status, shown: Preview) -> int:
+def _print(args: argparse.Namespace, spec: Spec, status: Status, shown: Preview, run: Run) -> int:
+    from t2app.training import alarms
+
     report = status.report
     if report is None:
         raise T2Error(f"{status.error}; --resume {spec.id} continues")
     if args.json:
-        print_json({**report, "run": spec.id, "preview": shown.to_dict()})
+        curve = run.curve()
+        print_json({**report, "run": spec.id, "preview": shown.to_dict(), "curve": curve})
         return 0
     print(
         f"{report['expert']}: {report['before']['accuracy']:.1%} -> "
@@ -366,6 +375,9 @@ def _print(args: argparse.Namespace, spec: Spec, status: Status, shown: Preview)
         f"in {report['seconds']:.0f} s; written to {report['path']}"
     )
     print(report["verdict_words"])
+    print(report["harm"]["words"])
+    for alarm in report["alarms"]:
+        print(f"alarm: {alarms.line(alarm)}")
     return 0
 
 

@@ -65,3 +65,10 @@ def _of_mean(values: Sequence[float]) -> float:
     n = len(values)
     mean = sum(values) / n
     return sum((v - mean) ** 2 for v in values) / max(1, n - 1) / n
+
+
+def interval_of_mean(values: Sequence[float]) -> tuple[float, float, float]:
+    """The mean with its 95 % interval (normal); of one value the interval is that value."""
+    mean = sum(values) / len(values)
+    half = Z95 * math.sqrt(_of_mean(values))
+    return mean, mean - half, mean + half

@@ -18,6 +18,7 @@ from t2app.engine import Engine
 from t2app.evaluation.measure import prompts_for
 from t2app.scoring import BASE
 from t2app.tasks import Problem, Task
+from t2app.training import look
 from t2app.training.moves import Probe
 from t2app.training.settings import Settings
 from t2app.training.tally import Tally
@@ -40,21 +41,30 @@ def gradient(
     asked = prompts_for(engine, task, problems)
     prompts, answers = [asked[i] for i in rows], [engine.answer_ids(text) for text in choices]
     found = Tally()
-    total = 0.0
+    total, logs = 0.0, [0.0] * len(answers)
     for number, part in enumerate(engine.scoring_batches(prompts, answers)):
         measured = settings.kl > 0 or number == 0
         group = [prompts[i] for i in part], [answers[i] for i in part]
         with engine.turns.turn():
             scores = engine.score(*group, delta, reference=BASE if measured else None)
-            likely = scores.logprobs.sum(1).exp()
+            log = scores.logprobs.sum(1)
+            likely = log.exp()
             expected = (likely * torch.tensor([worth[i] for i in part]).to(likely)).sum()
             loss = -expected
             if scores.kl is not None:
                 loss = loss + settings.kl * scores.kl.sum()
                 found.add("kl", scores.kl.sum().item(), scores.tokens)
             (loss / whole).backward()
+        found.add("entropy", scores.entropy.sum().item(), scores.tokens)
+        for i, value in zip(part, log.tolist(), strict=True):
+            logs[i] = value
         total += expected.item()
     found.add("reward", total - len(problems), len(problems))
+    found.add("length", sum(map(len, answers)), len(answers))
+    found.rows = [
+        look.given(problems[rows[i]], choices[i], len(ids), -logs[i] / len(ids))
+        for i, ids in enumerate(answers)
+    ]
     return found, Probe.of(prompts, answers)
 
 

@@ -18,28 +18,26 @@ from t2app import __version__
 from t2app.adapt import prototype
 from t2app.engine import Engine
 from t2app.errors import T2Error
-from t2app.evaluation import choosing, measure
+from t2app.evaluation import choosing, harm, measure
 from t2app.models import memory
 from t2app.svf import expert as expert_file
 from t2app.svf.expert import Expert
 from t2app.svf.library import check_name
-from t2app.tasks import Problem, Task
+from t2app.tasks import DISPATCH, Problem, Task
 from t2app.tasks.judging import Answer, judged
-from t2app.training import formats, loop, next_token, outcome, plan
-from t2app.training.loop import ALONE, Progress
+from t2app.training import alarms, formats, loop, next_token, outcome, plan
+from t2app.training.journal import Journal, Watch
+from t2app.training.loop import ALONE
 from t2app.training.outcome import HeldOut
 from t2app.training.parallel import World
-from t2app.training.plan import Plan
 from t2app.training.runs import Run, Spec, Status, new_id
-from t2app.training.settings import OBJECTIVES, Settings
+from t2app.training.settings import Settings
 
 TEST, TEST_SEED = 500, "report"
 # Held-out rows that are answered at a time: small enough to stop between, and to show progress.
 CHUNK = 48
 # Solved rows that the base is shown where answers are free.
 SHOWN = 2
-
-Watch = Callable[[Status, Progress | None], None]
 
 
 class Stopped(Exception):
@@ -98,7 +96,7 @@ def train_expert(
     rows that were neither trained on nor chosen by. ``stop`` is asked between steps: the best so
     far is then kept, where something beat the base. Raises T2Error, also for lack of memory.
     """
-    journal = _Journal(run, watch)
+    journal = Journal(run, watch)
     try:
         return _train(engine, task, spec, run, journal, stop, world)
     except Stopped as reason:
@@ -120,7 +118,7 @@ def _train(
     task: Task,
     spec: Spec,
     run: Run | None,
-    journal: _Journal,
+    journal: Journal,
     stop: Callable[[], bool],
     world: World,
 ) -> Status:
@@ -155,110 +153,52 @@ def _train(
             labels=outcome.labels_of(task, problems),
             finished=(base.get("finished", ()), expert["finished"]),
         ),
+        "alarms": alarms.over(run.curve()) if run else [],
         "seconds": journal.seconds(),
         "stopped": stopped,
     }
     if run is None:
         return Status()
     run.put("held-out.json", [row.to_dict() for row in rows])
-    path = _write(engine, task, spec, run, settings, delta, report)
+    expert = _expert(engine, task, spec, run, settings, delta, report)
+    # In the library before the check: whatever ends that early, the expert is there.
+    path = _write(engine, spec, run, expert)
+    report["harm"] = _harm(engine, expert, settings, journal, (lambda: False) if stopped else stop)
+    _write(engine, spec, run, replace(expert, header={**expert.header, "harm": report["harm"]}))
     return journal.end("stopped" if stopped else "finished", report={**report, "path": str(path)})
 
 
-class _Journal:
-    """Keeps the status of a run, on disk and for whoever watches."""
+def _harm(
+    engine: Engine,
+    expert: Expert,
+    settings: Settings,
+    journal: Journal,
+    stop: Callable[[], bool],
+) -> dict[str, Any]:
+    """What the expert does to other questions, or why that is not known."""
+    if not settings.harm_check:
+        return harm.unchecked("it was switched off")
+    if expert.task == DISPATCH.name:
+        return harm.unchecked("it sorts questions and answers none")
 
-    def __init__(self, run: Run | None, watch: Watch) -> None:
-        self._run, self._watch = run, watch
-        kept = run.status() if run else Status()
-        self._earlier, self._began = kept.seconds, time.perf_counter()
-        self.status = replace(kept, state="running", error=None, report=None)
-        self._measuring = 0.0  # seconds that the expert will take on the held-out rows
-        self._until: float | None = None  # when it should all be done
-        self._pace: list[float] = []
+    def watch(done: int, total: int) -> None:
+        journal.phase("checking other questions", done, total)
 
-    def seconds(self) -> float:
-        """Spent on the run so far, before an interruption too."""
-        return round(self._earlier + time.perf_counter() - self._began, 1)
-
-    def phase(self, text: str, done: int = 0, total: int = 0) -> None:
-        """What goes on now; of ``total`` things ``done`` are done."""
-        if done == 0:
-            self._tell(text)
-        counted = f"{text}, {done}/{total}" if total else text
-        self._note(None, phase=counted, done=done, total=total)
-
-    def planned(self, found: Plan) -> None:
-        """The objective was chosen, the time estimated."""
-        self._tell(f"{OBJECTIVES[found.settings.objective]}. {found.why}")
-        self._tell(f"expected: {found.words()}")
-        self._until = time.perf_counter() + found.seconds
-        self._note(
-            None,
-            objective=found.settings.objective,
-            why=found.why,
-            expected=round(self.seconds() + found.seconds, 1),
-        )
-
-    def measured(self, seconds: float) -> None:
-        """How long the base took on the held-out rows: the expert will take longer."""
-        self._measuring = plan.GROWTH * seconds
-
-    def step(self, p: Progress) -> None:
-        """A step was done."""
-        self._tell(progress_line(p))
-        # The first of these is the base's validation; later steps tell the pace.
-        self._pace = [*self._pace[-12:], time.perf_counter()]
-        if len(self._pace) > 1:
-            pace = (self._pace[-1] - self._pace[0]) / (len(self._pace) - 1)
-            self._until = self._pace[-1] + pace * (p.steps - p.step) + self._measuring
-        text = f"training, step {p.step}/{p.steps}"
-        self._note(p, phase=text, done=p.step, total=p.steps)
-
-    def end(self, state: str, **changes: Any) -> Status:
-        if changes.get("report"):
-            self._tell(changes["report"]["verdict_words"])
-        self._tell(f"{state}{': ' + changes['error'] if changes.get('error') else ''}")
-        self._until = None
-        self._note(None, state=state, phase=state, **changes)
-        return self.status
-
-    def _tell(self, line: str) -> None:
-        if self._run:
-            self._run.tell(line)
-
-    def _note(self, progress: Progress | None, **changes: Any) -> None:
-        left = None if self._until is None else max(0.0, self._until - time.perf_counter())
-        self.status = replace(
-            self.status,
-            seconds=self.seconds(),
-            seconds_left=left and round(left, 1),
-            **changes,
-        )
-        if self._run:
-            self._run.write(self.status)
-            self._watch(self.status, progress)
-
-
-def progress_line(p: Progress) -> str:
-    """A step in one line: what was measured in it."""
-    parts = [f"step {p.step}/{p.steps}"]
-    for text, value in (
-        ("reward {:+.2f}", p.reward),
-        ("KL {:.3f} a token", p.kl),
-        ("moved {:.3f} an answer", p.move),
-        ("loss {:.3f}", p.loss),
-        ("validation {:.1%}", p.validation),
-    ):
-        if value is not None:
-            parts.append(text.format(value))
-    if p.skipped:
-        parts.append(f"{p.skipped} left out: gradient not finite")
-    return "  ".join([*parts, f"best {p.best:.1%}", f"{p.seconds:.0f} s"])
+    try:
+        return harm.check(engine, expert, watch=watch, stop=stop)
+    except (harm.Stopped, KeyboardInterrupt):
+        return harm.unchecked("it was stopped before its end")
+    except T2Error as error:
+        return harm.unchecked(str(error))
+    except (MemoryError, RuntimeError) as error:
+        if not memory.ran_out(error):
+            raise
+    memory.release()
+    return harm.unchecked("memory ran out")
 
 
 def _planned(
-    engine: Engine, task: Task, spec: Spec, run: Run | None, journal: _Journal, world: World
+    engine: Engine, task: Task, spec: Spec, run: Run | None, journal: Journal, world: World
 ) -> tuple[Settings, Task]:
     """What was chosen, now or before an interruption: the settings, and the task as answered."""
     kept = world.agree(run.get("plan.json") if run else None)
@@ -284,7 +224,7 @@ def _answers(
     task: Task,
     problems: Sequence[Problem],
     delta: Tensor | None,
-    journal: _Journal,
+    journal: Journal,
     phase: str,
     world: World,
     stop: Callable[[], bool] = lambda: False,
@@ -316,7 +256,7 @@ def _free_of_cost(
     engine: Engine,
     task: Task,
     problems: Sequence[Problem],
-    journal: _Journal,
+    journal: Journal,
     world: World,
     stop: Callable[[], bool],
 ) -> dict[str, list[float]]:
@@ -355,7 +295,7 @@ def _held_out(task: Task, problems: Sequence[Problem], base: dict, expert: dict)
     return [HeldOut(p.question, p.gold, *values) for p, *values in rows]
 
 
-def _write(
+def _expert(
     engine: Engine,
     task: Task,
     spec: Spec,
@@ -363,10 +303,16 @@ def _write(
     settings: Settings,
     delta: Tensor,
     report: dict[str, Any],
-) -> Path:
-    """The expert, first beside its run, then into the library."""
+) -> Expert:
+    """The expert as it is before other questions were put to it."""
     z = {key: 1 + d.detach().cpu().clone() for key, d in engine.svf.layout.split(delta).items()}
-    expert = Expert(spec.name, z, header(engine, task, spec, settings, report, run))
+    about = header(engine, task, spec, settings, report, run)
+    unknown = harm.unchecked("training ended before its end")
+    return Expert(spec.name, z, {**about, "harm": unknown})
+
+
+def _write(engine: Engine, spec: Spec, run: Run, expert: Expert) -> Path:
+    """Put the expert beside its run, then into the library."""
     expert_file.save(expert, run.folder / "expert.safetensors")
     # A run that is continued after its expert was written replaces its own.
     there = engine.library.experts().get(spec.name)

@@ -33,7 +33,8 @@ class Job:
 
     ``phase`` says in words what goes on, ``done`` of ``total`` how far that is. ``curve`` has an
     entry for each step, the base's before them. ``expected`` are the seconds that the run was
-    estimated to take before its first step. ``report`` is there once there is an expert.
+    estimated to take before its first step. ``report`` is there once there is an expert, ``alarms``
+    are those that hold after the last step.
     """
 
     id: str
@@ -57,6 +58,7 @@ class Job:
     report: dict[str, Any] | None
     error: str | None
     folder: Path
+    alarms: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def log(self) -> Path:
@@ -345,7 +347,7 @@ class Jobs:
             done=status.done,
             total=status.total,
             stopping=status.state in LIVE and run.asked_to_stop(),
-            settings=spec.settings,
+            settings=run.settings(),
             objective=status.objective,
             why=status.why,
             reward=spec.reward,
@@ -358,6 +360,7 @@ class Jobs:
             report=status.report,
             error=status.error,
             folder=run.folder,
+            alarms=status.alarms,
         )
 
     def _ahead(self, run: Run) -> int:

@@ -23,7 +23,7 @@ from t2app.errors import T2Error
 from t2app.evaluation import measure
 from t2app.svd.modules import kind_of
 from t2app.tasks import Problem, Task
-from t2app.training import exact, next_token, reinforce
+from t2app.training import exact, look, next_token, reinforce
 from t2app.training.moves import FIRST, TRIES, Probe, fitted, next_length
 from t2app.training.parallel import World
 from t2app.training.runs import Run
@@ -31,6 +31,8 @@ from t2app.training.settings import Settings
 from t2app.training.tally import Tally
 
 ALONE = World()
+# Figures of a step that are only shown, and watched for alarms.
+SHOWN = ("same", "alike", "cut", "length", "entropy")
 # Steps in a row without a finite gradient that end a run.
 MOST_SKIPPED = 3
 # A run is short, so Adam's second moment has to forget sooner than after a thousand steps.
@@ -41,10 +43,16 @@ BETAS = (0.9, 0.99)
 class Progress:
     """One step of training; step 0 is the base before any.
 
-    ``reward`` is the mean, -1 to 1, and ``kl`` that to the base for each token in nats (both None
-    in next-token training), ``loss`` the cross-entropy of a token (None in RL), ``validation`` an
-    accuracy, only where it was measured. ``move`` is the KL of an answer from the policy before the
-    step. ``skipped`` counts the steps so far that were left out, as their gradient was not finite.
+    ``reward`` is the mean, -1 to 1 (None in next-token training), ``kl`` that to the base for each
+    token in nats, ``loss`` the cross-entropy of a token (None in RL), ``validation`` an accuracy,
+    only where it was measured. ``move`` is the KL of an answer from the policy before the step.
+    ``skipped`` counts the steps so far that were left out, as their gradient was not finite.
+
+    Shares of the prompts of a step of RL: ``same``, whose samples all got the same reward, and
+    ``alike``, whose samples are all the same text (None with one sample). ``cut`` is the share of
+    answers that ran into the limit of their length, ``length`` the mean in tokens, ``entropy`` that
+    of the policy for each token in nats. ``empty`` is the mean score, 0 to 1, of the empty answer;
+    step 0 only.
     """
 
     step: int
@@ -58,6 +66,12 @@ class Progress:
     seconds: float
     move: float | None = None
     skipped: int = 0
+    same: float | None = None
+    alike: float | None = None
+    cut: float | None = None
+    length: float | None = None
+    entropy: float | None = None
+    empty: float | None = None
 
 
 @dataclass
@@ -119,7 +133,8 @@ def train(
         # An expert has to beat the base on the validation rows, or it stays the base.
         state.best = state.last = _validated(engine, task, settings, None, world)
         state.seconds = time.perf_counter() - began
-        yield _noted(run, settings, state, Tally(), state.best)
+        empty = _empty(task, settings)
+        yield _noted(run, settings, state, Tally(), state.best, empty)
     with engine.training_form():
         while state.step < settings.steps:
             _begin_stage(state, settings)
@@ -232,6 +247,8 @@ def _step(
     done, probe = _gradient(engine, task, settings, state, objective, problems, mine)
     world.add(state.delta.grad)
     world.add(done.values)
+    rows = done.rows
+    done.rows = world.spread(lambda share: rows, problems)
     if trained is not None:
         state.delta.grad *= trained
     if not bool(state.delta.grad.isfinite().all()):
@@ -333,12 +350,20 @@ def _validated(
     return sum(found) / len(found)
 
 
+def _empty(task: Task, settings: Settings) -> float:
+    """The mean score of the empty answer, on a few rows to train on."""
+    problems = task.problems("train", settings.prompts, f"{settings.seed}/empty")
+    found = task.score(problems, [""] * len(problems))
+    return sum(found) / len(found)
+
+
 def _noted(
     run: Run | None,
     settings: Settings,
     state: _State,
     done: Tally,
     validation: float | None,
+    empty: float | None = None,
 ) -> Progress:
     """What the step came to; log and checkpoint are written."""
     progress = Progress(
@@ -353,8 +378,12 @@ def _noted(
         seconds=state.seconds,
         move=done.mean("move"),
         skipped=state.skipped,
+        empty=empty,
+        **{figure: done.mean(figure) for figure in SHOWN},
     )
     if run:
+        if done.rows:
+            look.write(run.folder, state.step, settings.steps, done.rows)
         run.log(progress)
         run.save(state.to_dict())
     return progress

@@ -7,15 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from t2app.data.task import RowsTask
 from t2app.engine import Engine, Prompt
 from t2app.evaluation.measure import prompts_for
+from t2app.scoring import BASE
 from t2app.tasks import Problem, Task
-from t2app.training import losses
+from t2app.training import look, losses
 from t2app.training.moves import Probe
 from t2app.training.tally import Tally
+
+# Answers whose KL to the base is measured in each step, only to be shown.
+SHOWN = 4
 
 
 def gradient(
@@ -29,6 +34,7 @@ def gradient(
     prompts = prompts_for(engine, task, problems)
     answers = [answer_ids(engine, task, problem) for problem in problems]
     found = Tally()
+    lost: dict[int, float] = {}
     for part in engine.scoring_batches(prompts, answers):
         with engine.turns.turn():
             rows = [prompts[i] for i in part], [answers[i] for i in part]
@@ -36,7 +42,28 @@ def gradient(
             loss = losses.next_token(scores.logprobs, scores.mask)
             (loss / tokens).backward()
             found.add("loss", loss.item(), scores.tokens)
+            found.add("entropy", scores.entropy.sum().item(), scores.tokens)
+            lost.update(zip(part, (-scores.logprobs.detach().sum(1)).tolist(), strict=True))
+    found.add("length", sum(map(len, answers)), len(answers))
+    _show(engine, prompts, answers, delta, found)
+    found.rows = [
+        look.given(p, task.answer(p), len(ids), lost[i] / max(1, len(ids)))
+        for i, (p, ids) in enumerate(zip(problems, answers, strict=True))
+    ]
     return found, Probe.of(prompts, answers)
+
+
+@torch.no_grad()
+def _show(
+    engine: Engine,
+    prompts: Sequence[Prompt],
+    answers: Sequence[Prompt],
+    delta: Tensor,
+    found: Tally,
+) -> None:
+    """Tally the KL of a token to the base, of a few answers."""
+    scores = engine.score(prompts[:SHOWN], answers[:SHOWN], delta, reference=BASE)
+    found.add("kl", scores.kl.sum().item(), scores.tokens)
 
 
 def answer_ids(engine: Engine, task: Task, problem: Problem) -> Prompt:

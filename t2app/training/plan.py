@@ -128,7 +128,8 @@ def _with_room(
 ) -> tuple[Task, _Probe, str]:
     """The task with longer answers where many of the base's are cut off, and why."""
     cut = cut_off(probe.found.finished)
-    if settings.answer_tokens or cut <= MOST_CUT or task.max_new_tokens >= MOST_TOKENS:
+    known = settings.answer_tokens or not isinstance(task, RowsTask)
+    if known or cut <= MOST_CUT or task.max_new_tokens >= MOST_TOKENS:
         return task, probe, ""
     room = min(MOST_TOKENS, 2 * task.max_new_tokens)
     why = (

@@ -22,12 +22,13 @@ from t2app.training import batches
 class Rollouts:
     """Answers, flat and prompt by prompt; ``rewards`` is (prompts, samples).
 
-    ``finished`` says which answers were not cut off.
+    ``finished`` says which answers were not cut off at the limit of their length.
     """
 
     prompts: list[Prompt]
     completions: list[list[int]]
     rewards: Tensor
+    texts: list[str]
     finished: list[bool]
 
 
@@ -60,5 +61,6 @@ def sample(
         prompts,
         [c.token_ids for c in done],
         (2 * scores - 1).view(len(problems), samples),
+        [c.text for c in done],
         [c.finished for c in done],
     )

@@ -15,7 +15,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -62,7 +62,8 @@ class Status:
     """How far a run is.
 
     ``objective`` is the one that was chosen, ``why`` the reason; ``expected`` are the seconds that
-    the whole run was estimated to take before its first step.
+    the whole run was estimated to take before its first step. ``alarms`` are those that hold after
+    its last step (``training.alarms``).
     """
 
     state: State = "waiting"
@@ -76,6 +77,7 @@ class Status:
     why: str | None = None
     error: str | None = None
     report: dict[str, Any] | None = None
+    alarms: list[dict[str, Any]] = field(default_factory=list)
 
 
 def folders_of(base: str) -> list[Path]:
@@ -223,6 +225,11 @@ class Run:
                 continue  # the half-written last line of a run that was killed
             by_step[record["step"]] = record
         return [by_step[step] for step in sorted(by_step)]
+
+    def settings(self) -> Settings:
+        """Those it is trained with: as planned, where it was planned already."""
+        kept = self.get("plan.json")
+        return Settings.from_dict(kept["settings"]) if kept else self.spec().settings
 
     def tell(self, line: str) -> None:
         """Add a line to the log for people."""

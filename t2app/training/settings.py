@@ -39,6 +39,7 @@ HELP = {
     "answer_tokens": "the longest answer, in tokens; 0: from the given answers and the base's own",
     "validation": "rows, at most, that choose the best step",
     "validate_every": "steps from one validation to the next; 0: an eighth of all, 6 at least",
+    "harm_check": "after training, look at what the expert does to questions that are not its own",
 }
 
 
@@ -65,6 +66,7 @@ class Settings:
     answer_tokens: int = 0
     validation: int = 96
     validate_every: int = 0
+    harm_check: bool = True
 
     def __post_init__(self) -> None:
         for field in fields(self):

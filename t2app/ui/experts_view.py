@@ -15,6 +15,7 @@ from typing import Any
 from t2app.svf import compare
 from t2app.svf.compare import place
 from t2app.svf.expert import Expert
+from t2app.ui import harm_view
 from t2app.ui.conversation import mix_words, percent
 
 NOTHING = "–"
@@ -95,6 +96,7 @@ def facts(expert: Expert, size: int) -> str:
     values = {
         "Right before → after": gain_bar(header),
         "Gain": _gain_words(header.get("gain")),
+        "Other questions": harm_view.line(header.get("harm")),
         "Mixed from": _mix(header.get("mix")),
         "Task": _text(expert.task),
         "Learned by": how_words(header),
@@ -108,7 +110,7 @@ def facts(expert: Expert, size: int) -> str:
         for name, value in values.items()
         if value not in ("", NOTHING)
     )
-    return f'<dl class="t2-about">{items}</dl>'
+    return f'<dl class="t2-about">{items}</dl>{harm_view.details(header.get("harm"))}'
 
 
 def examples(expert: Expert) -> str:

@@ -55,7 +55,9 @@ def launch_options() -> dict[str, Any]:
     """What ``launch`` needs for the page to look and behave as meant."""
     return {
         "theme": theme(),
-        "css_paths": [ASSETS / f"{name}.css" for name in ("style", "experts", "train", "models")],
+        "css_paths": [
+            ASSETS / f"{name}.css" for name in ("style", "experts", "train", "look", "models")
+        ],
         "head": _head(),
         "favicon_path": str(ICON),
         "pwa": True,

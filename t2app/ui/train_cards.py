@@ -14,6 +14,7 @@ from t2app.tasks.rewards import REWARDS
 from t2app.training.jobs import Comparison, Job
 from t2app.training.outcome import HeldOut
 from t2app.training.settings import MODULES, OBJECTIVES
+from t2app.ui import harm_view, train_look
 from t2app.ui.conversation import percent
 from t2app.ui.train_form import LABELS
 
@@ -38,6 +39,7 @@ STAGES = (
     ("Measure the base", ("measuring the base",)),
     ("Train", ("training",)),
     ("Measure the expert", ("measuring the expert",)),
+    ("Check other questions", ("checking other questions",)),
 )
 CHANGES = {
     "gained": ("now right", "good"),
@@ -108,7 +110,13 @@ def progress(job: Job) -> str:
             f'<p class="t2-quiet">It starts by itself. {CHAT_GOES_ON}</p>'
         )
     if job.state == "running":
-        return f"{_stages(job)}{_now(job)}<p class='t2-quiet'>{CHAT_GOES_ON}</p>"
+        now = f"{_stages(job)}{_now(job)}{train_look.alarm_cards(job.alarms)}"
+        return f"{now}<p class='t2-quiet'>{CHAT_GOES_ON}</p>"
+    return f"{_ended(job)}{train_look.alarm_cards([] if job.report else job.alarms)}"
+
+
+def _ended(job: Job) -> str:
+    """Why it stands still; nothing where it got to its end."""
     if job.state == "failed":
         return _notice("It failed", job.error or "no reason is known", "poor")
     if job.state == "interrupted":
@@ -190,6 +198,7 @@ def result(job: Job) -> str:
         f'<div class="t2-scores">{_score("Base model", report["before"], "base")}'
         f"{_score('With the expert', report['after'], 'expert')}{_baselines(report)}</div>"
         f'<p class="t2-quiet">{_test(report)}</p>'
+        f"{train_look.alarm_cards(report.get('alarms') or [])}{harm_view.card(report.get('harm'))}"
     )
 
 

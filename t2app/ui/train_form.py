@@ -11,16 +11,19 @@ from t2app.training.settings import Settings
 FIELDS = (
     "objective",
     "steps",
+    "minutes",
     "prompts",
     "samples",
-    "learning_rate",
+    "step_kl",
     "kl",
     "modules",
+    "harm_check",
     "seed",
 )
 LABELS = {
     "objective": "Objective",
     "steps": "Steps",
+    "minutes": "Minutes",
     "prompts": "Rows per step",
     "samples": "Answers per row",
     "learning_rate": "Learning rate",
@@ -29,10 +32,12 @@ LABELS = {
     "seed": "Seed",
     "temperature": "Temperature",
     "clip": "Gradient clip",
-    "step_kl": "Largest step (KL)",
+    "step_kl": "Length of a step (KL)",
     "group_baseline": "Group baseline",
+    "answer_tokens": "Longest answer",
     "validation": "Validation rows",
     "validate_every": "Validate every",
+    "harm_check": "Check other questions",
 }
 
 

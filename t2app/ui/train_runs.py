@@ -8,21 +8,23 @@ whoever opens the page sees all of them. Not covered: how a run works (``t2app.t
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
 
+from t2app import adapt
 from t2app.engine import Engine
 from t2app.errors import T2Error
+from t2app.evaluation import harm
 from t2app.training.jobs import Job, Jobs
 from t2app.ui import asking, train_cards, train_charts, train_downloads, train_draft, words
 from t2app.ui.asking import note
 from t2app.ui.train_data import carried
 from t2app.ui.train_draft import Draft
 from t2app.ui.train_form import settings_from
+from t2app.ui.train_queues import Queues
 
 Values = tuple[Any, ...]
 
@@ -42,32 +44,8 @@ LEFT_ALONE = (
     "saved", "compare", "sure", "run_notice",
     "new_view", "run_view", "compare_view", "new_side", "new",
 )  # fmt: skip
+USE, TRY = "Use it in chat", "Try it in chat"
 GONE = "This run is not there any more."
-
-
-class Queues:
-    """The job queue of the engine of the moment, one for the whole app."""
-
-    def __init__(self, make: Callable[[Engine], Jobs] = Jobs) -> None:
-        self._make = make
-        self._lock = threading.Lock()
-        self._engine: Engine | None = None
-        self._jobs: Jobs | None = None
-
-    def of(self, engine: Engine) -> Jobs:
-        """The queue of ``engine``; that of another engine, which is idle then, ends."""
-        with self._lock:
-            if self._jobs is None or self._engine is not engine:
-                if self._jobs is not None:
-                    self._jobs.close()
-                self._engine, self._jobs = engine, self._make(engine)
-            return self._jobs
-
-    def busy(self) -> str | None:
-        """Why the model must stay for now, in one line; None while nothing is trained on it."""
-        if self._jobs is None or self._jobs.idle():
-            return None
-        return "an expert is being trained on this model: wait for it, or stop it on the Train page"
 
 
 # -- what is shown -------------------------------------------------------------------------------
@@ -172,6 +150,7 @@ def _of_run(job: Job) -> dict[str, Any]:
             visible=job.can_resume, variant="secondary" if job.report else "primary"
         ),
         "use": gr.update(
+            value=TRY if harm.harms(job.report or {}) else USE,
             visible=over and job.report is not None,
             variant="primary" if job.report and job.report["verdict"] == "helps" else "secondary",
         ),
@@ -317,18 +296,26 @@ def _nothing() -> Values:
 def use(engine: Engine, queues: Queues, chosen: str | None) -> Values:
     """Over to the chat with the run's expert alone in effect, and a question to try it on.
 
+    One that harms other questions is not put on for all of them: there the first pass decides.
     Gives the open tab, the strategy, the sliders with their weights and line, the question, the
     chat's notice, and the notice here.
     """
     same = (gr.skip(),) * 7
     try:
         job = queues.of(engine).get(chosen or "")
-        engine.library.get(job.name)
+        expert = engine.library.get(job.name)
     except T2Error as error:
         return *same, note(str(error))
     rows = job.held_out()
     gained = [row.question for row in rows if row.change == "gained"]
     question = next(iter([*gained, *(row.question for row in rows)]), "")
+    if harm.harms(expert.header):
+        line = (
+            f"{job.name} harms other questions where it is always on, so the first pass decides "
+            f"when it is used. Its weight can be set by hand under {HOW}."
+        )
+        tabs = gr.Tabs(selected=words.TAB_CHAT)
+        return tabs, adapt.DEFAULT, *same[:3], question, note(line), note("")
     weights = {name: float(name == job.name) for name in asking.expert_names(engine)}
     return (
         gr.Tabs(selected=words.TAB_CHAT),

@@ -16,7 +16,7 @@ import gradio as gr
 from t2app.data.examples import EXAMPLES
 from t2app.data.names import ROLES
 from t2app.training.settings import HELP, MODULES, OBJECTIVES, Settings
-from t2app.ui import train_data, train_reward, train_runs
+from t2app.ui import train_data, train_look, train_reward, train_runs
 from t2app.ui.chat import Chat
 from t2app.ui.resident import Resident
 from t2app.ui.train_form import FIELDS, LABELS
@@ -334,6 +334,8 @@ def _advanced() -> Components:
             }
             if name in choices:
                 fields[name] = gr.Dropdown(choices=choices[name], **given)
+            elif isinstance(given["value"], bool):
+                fields[name] = gr.Checkbox(**given)
             else:
                 fields[name] = gr.Number(**given)
         own = train_reward.panel()
@@ -372,6 +374,7 @@ def _run_view() -> Components:
                 )
                 for name, measure in train_runs.CURVES.items()
             }
+        look = train_look.panel()
         with gr.Column(elem_classes="t2-card t2-optional", elem_id="t2-held-out"):
             held_out = gr.HTML(apply_default_css=False)
         with gr.Accordion("How it was trained", open=False, elem_classes="t2-fold t2-card"):
@@ -397,6 +400,7 @@ def _run_view() -> Components:
         "yes": yes,
         "no": no,
         **charts,
+        **look,
         "held_out": held_out,
         "run_facts": facts,
         **files,
@@ -467,7 +471,7 @@ def _wire_rows(parts: Components, resident: Resident) -> None:
     }
     parts["ticket"].change(**plan)
     for name in FIELDS:
-        if isinstance(parts[name], gr.Dropdown):
+        if isinstance(parts[name], gr.Dropdown | gr.Checkbox):
             parts[name].input(**plan)
         elif name != "seed":  # when it is left, not at every digit
             parts[name].blur(**plan)
@@ -517,6 +521,7 @@ def _wire_runs(
     parts["delete"].click(partial(gr.update, visible=True), None, parts["sure"], **AT_ONCE)
     parts["no"].click(_hidden, None, parts["sure"], **AT_ONCE)
     parts["yes"].click(bind(train_runs.delete, queues), chosen, view, **IN_TURN)
+    train_look.wire(parts, bind, queues, AT_ONCE)
 
 
 def _hidden() -> Any:

@@ -155,3 +155,13 @@ def test_import_of_the_reference(cli, engine, tmp_path):
         assert torch.equal(z, torch.ones_like(z)) == (name not in names)
         kept = (engine.sigma[name] * z).sum()
         assert torch.isclose(kept, engine.sigma[name].sum(), rtol=1e-5)
+
+
+def test_check_puts_other_questions_and_keeps_what_came_of_it(cli, engine, monkeypatch):
+    monkeypatch.setattr("t2app.evaluation.harm.general", lambda: ["a fox?", "a dog?"])
+    engine.ends = set(range(0, 300, 16))
+    found = cli("experts", "check", "math", "--json").json
+    assert found["expert"] == "math"
+    assert found["harm"]["groups"][0]["n"] == 2
+    assert engine.library.get("math").header["harm"] == found["harm"]
+    assert cli("experts", "check", "math").out.endswith(f"harm: {found['harm']['words']}\n")

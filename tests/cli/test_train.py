@@ -8,13 +8,14 @@ import signal
 import sys
 
 import pytest
+import torch
 
 from t2app.cli import train_command
 from t2app.training import experts, runs
 
 SMALL = (
     "train --task math --name mine --objective rl --steps 6 --prompts 2 --samples 2 --validation 2 "
-    "--validate-every 1 --test 3"
+    "--validate-every 1 --test 3 --no-harm-check"
 ).split()
 
 
@@ -100,11 +101,47 @@ def test_the_bar_on_a_terminal(cli, ending, monkeypatch):
     preview, start, rest = screen.getvalue().partition("\r\x1b[K")
     assert preview.startswith("a row, as it will be asked and answered:\n  user: ")
     shown = start + rest
-    assert "\n" not in shown
+    assert shown.count("\n") == shown.count("alarm: "), "nothing but an alarm is left standing"
     lines = shown.split("\r\x1b[K")
     assert any("██ training, step 6/6" in line and "best" in line for line in lines)
     assert any("measuring the base, 3/3" in line for line in lines)
     assert lines[-1] == "", "the bar is taken away at the end"
+
+
+def test_alarms_and_figures_of_the_steps_are_told(cli, ending):
+    done = cli(*SMALL, "--json", "--overwrite")
+    # A random model gets no sum right.
+    assert [alarm["kind"] for alarm in done.json["alarms"]] == ["flat reward"]
+    assert {"same", "alike", "cut", "length", "entropy", "kl"} <= set(done.json["curve"][-1])
+    assert done.err.count("alarm: No prompt of the last 3 steps") == 1
+    assert "same reward 100%" in done.err
+    log = (last_run(ending).folder / "log.txt").read_text()
+    assert "alarm: No prompt" in log
+    assert "(steps 3 to 6)" in log
+
+
+def test_other_questions_are_checked_unless_switched_off(cli, ending, monkeypatch):
+    off = cli(*SMALL)
+    assert "Other questions were not checked: it was switched off." in off.out
+    monkeypatch.setattr(experts.loop, "settle", lambda *a: torch.ones(ending.svf.layout.total))
+    monkeypatch.setattr(experts.harm, "general", lambda: ["a fox?", "a dog?"])
+    on = cli(*SMALL[:-1], "--json", "--overwrite")
+    assert on.json["harm"]["groups"][0]["name"] == "general questions"
+    assert ending.library.get("mine").header["harm"] == on.json["harm"]
+    shown = cli("experts", "show", "mine")
+    assert f"harm: {on.json['harm']['words']}" in shown.out
+
+
+def test_ctrl_c_in_the_check_of_other_questions_keeps_the_expert(cli, ending, monkeypatch):
+    def pressed(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(experts.harm, "check", pressed)
+    done = cli(*SMALL[:-1], "--json")
+    assert done.code == 0
+    assert done.json["harm"]["why"] == "it was stopped before its end"
+    assert ending.library.get("mine").header["harm"] == done.json["harm"]
+    assert last_run(ending).status().state == "finished"
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ from t2app.training.outcome import HeldOut
 from t2app.training.runs import Run
 from tests.training.toy import SMALL, TASK, TEST
 
+CHECKED = replace(SMALL, harm_check=True, steps=1, validate_every=1)
+
 
 def same(a: Expert, b: Expert) -> bool:
     return a.z.keys() == b.z.keys() and all(torch.equal(a.z[k], b.z[k]) for k in a.z)
@@ -75,9 +77,77 @@ def test_phases_are_named_and_counted(new_run, finish):
     finish(new_run(), watch=lambda status, _: phases.append(status.phase))
     kinds = list(dict.fromkeys(p.rstrip("0123456789/ ") for p in phases))
     assert kinds == [
-        "planning", "measuring the base,", "training, step", "measuring the expert,", "finished",
+        "planning", "measuring the base,", "measuring the base with 2 solved rows,",
+        "training, step", "measuring the expert,", "finished",
     ]  # fmt: skip
     assert f"measuring the base, {TEST}/{TEST}" in phases
+
+
+def changed(learner, *args):
+    """Stands for ``loop.settle``: an expert that is not the base."""
+    return torch.ones(learner.svf.layout.total)
+
+
+def test_other_questions_are_asked_after_the_expert_is_in_the_library(
+    learner, new_run, finish, monkeypatch
+):
+    monkeypatch.setattr(loop, "settle", changed)
+    monkeypatch.setattr(experts.harm, "general", lambda: ["a fox?", "a dog?"])
+    seen = []
+
+    def watch(status, _):
+        if status.phase.startswith("checking other questions"):
+            seen.append(learner.library.get("toy").header["harm"])
+
+    run = new_run(settings=CHECKED)
+    report = finish(run, watch=watch).report
+    assert seen[0] == experts.harm.unchecked("training ended before its end")
+    found = report["harm"]
+    assert [group["name"] for group in found["groups"]] == ["general questions"]
+    assert learner.library.get("toy").header["harm"] == found
+    assert expert_file.load(run.folder / "expert.safetensors").header["harm"] == found
+
+
+def stop_there(*args, **kwargs):
+    raise experts.harm.Stopped
+
+
+def no_memory(*args, **kwargs):
+    raise MemoryError
+
+
+def refused(*args, **kwargs):
+    raise T2Error("the numbers are not finite")
+
+
+@pytest.mark.parametrize(
+    ("check", "why"),
+    [
+        (stop_there, "it was stopped before its end"),
+        (no_memory, "memory ran out"),
+        (refused, "the numbers are not finite"),
+    ],
+)
+def test_a_check_that_fails_is_noted_and_loses_nothing(
+    learner, new_run, finish, monkeypatch, check, why
+):
+    monkeypatch.setattr(experts.harm, "check", check)
+    status = finish(new_run(settings=CHECKED))
+    assert status.state == "finished"
+    assert status.report["harm"] == experts.harm.unchecked(why)
+    assert learner.library.get("toy").header["harm"] == status.report["harm"]
+
+
+def test_stop_ends_the_check_of_other_questions(learner, new_run, finish, monkeypatch):
+    monkeypatch.setattr(loop, "settle", changed)
+    phase = []
+    status = finish(
+        new_run(settings=CHECKED),
+        watch=lambda status, _: phase.append(status.phase),
+        stop=lambda: phase[-1].startswith("checking"),
+    )
+    assert (status.state, status.report["stopped"]) == ("finished", False)
+    assert status.report["harm"]["why"] == "it was stopped before its end"
 
 
 def test_the_time_left_is_known_from_the_plan_on_and_falls(new_run, finish):

@@ -16,6 +16,7 @@ SMALL = Settings(
     validation=8,
     validate_every=3,
     seed=3,
+    harm_check=False,
 )
 TEST = 12
 

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import pytest
 
+from t2app import adapt
 from t2app.engine import Engine
 from t2app.training import reinforce
 from t2app.training.jobs import Job, Jobs
 from t2app.training.settings import Settings
-from t2app.ui import train_draft, train_runs
+from t2app.ui import train_cards, train_draft, train_runs
 from t2app.ui.train_draft import Draft
 from t2app.ui.train_form import FIELDS
 from t2app.ui.train_runs import Queues
 
 LONG = 60.0
-SMALL = Settings(objective="rl", steps=2, prompts=2, samples=2)
+SMALL = Settings(objective="rl", steps=2, prompts=2, samples=2, harm_check=False)
 GIVEN = tuple(asdict(SMALL)[name] for name in FIELDS)
 
 
@@ -230,6 +231,32 @@ def test_use_puts_the_expert_alone_in_effect(learner, queues, job) -> None:
     assert "Now foxes alone answers" in note["value"]
     assert not here["visible"]
     assert learner.delta(hand) is not None
+
+
+def test_an_expert_that_harms_is_not_put_on_for_everything(learner, queues, job) -> None:
+    expert = learner.library.get("foxes")
+    harms = replace(expert, header={**expert.header, "harm": {"verdict": "harms"}})
+    learner.library.add(harms, overwrite=True)
+    tabs, strategy, mixer, hand, line, question, note, here = train_runs.use(
+        learner, queues, job.id
+    )
+    assert (tabs.selected, strategy) == ("chat", adapt.DEFAULT)
+    assert mixer == hand == line == gr.skip()
+    assert "fox" in question
+    assert "harms other questions" in note["value"]
+    assert "by hand" in note["value"]
+    assert not here["visible"]
+
+
+def test_a_running_job_shows_its_alarms(learner, queues, job) -> None:
+    assert "t2-alarm" in train_cards.result(job) or not job.report["alarms"]
+    alarm = {"kind": "k", "says": "It is stuck", "advice": "Stop"}
+    for state in ("running", "failed", "interrupted"):
+        shown = train_cards.progress(replace(job, state=state, report=None, alarms=[alarm]))
+        assert "It is stuck" in shown
+    finished = replace(job, report={**job.report, "alarms": [{**alarm, "first": 1, "last": 2}]})
+    assert "It is stuck (steps 1 to 2)" in train_cards.result(finished)
+    assert "It is stuck" not in train_cards.progress(finished)
 
 
 def test_use_after_the_expert_was_deleted(learner, queues, job) -> None:
