@@ -4,15 +4,18 @@ It is put to the questions that the other experts of the model keep and to gener
 to nobody. Two figures for each group: the share of greedy answers that are the base's, and the KL
 divergence of expert from base for each token of the base's own answers. The first is what people
 see, but a small change of the numbers can turn a greedy answer; the second tells how large the
-change is. Not covered: whether a changed answer is worse, as nobody has said what is right there.
+change is. An answer that another expert would give to its own question is no change: two
+experts may know the same. Not covered: whether a changed answer is worse, as nobody has said what
+is right there.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -49,6 +52,8 @@ OF_EACH, OF_ALL = 32, 128
 CHUNK = 50
 # Changed answers that are kept for people to see, and the longest text among them.
 EXAMPLES, LONGEST = 3, 160
+# Groups that are named in words.
+MOST_NAMED = 3
 VERSION = 1
 HEADS = {
     "leaves alone": "Leaves other questions alone",
@@ -67,6 +72,8 @@ class Group:
 
     ``same`` is the share of greedy answers that are the base's, ``kl`` the mean over questions of
     KL(expert || base) for each token of the base's answer, in nats; both with 95 % intervals.
+    ``theirs`` counts the answers that are those of the expert whose questions these are; they count
+    as the same, with a KL of 0. It is looked for only where the group would not be left alone.
     ``changed`` shows a few answers that changed most: ``question``, ``base``, ``expert``.
     """
 
@@ -77,6 +84,7 @@ class Group:
     kl: float
     kl_ci95: tuple[float, float]
     changed: tuple[dict[str, str], ...] = ()
+    theirs: int = 0
 
     @property
     def verdict(self) -> Verdict:
@@ -99,9 +107,10 @@ class Group:
     def words(self) -> str:
         """``general questions: 2 of 100 answers stay the base's (95 % interval 1 to 7 %), ...``."""
         low, high = (f"{100 * share:.0f}" for share in self.same_ci95)
+        theirs = f" or are those of {self.name}" if self.theirs else ""
         return (
-            f"{self.name}: {round(self.same * self.n)} of {self.n} answers stay the base's (95 % "
-            f"interval {low} to {high} %), KL {self.kl:.3f} nats a token ({self.kl_ci95[0]:.3f} to "
+            f"{self.name}: {round(self.same * self.n)} of {self.n} answers stay the base's{theirs} "
+            f"(95 % interval {low} to {high} %), KL {self.kl:.3f} nats a token ({self.kl_ci95[0]:.3f} to "
             f"{self.kl_ci95[1]:.3f})"
         )
 
@@ -121,7 +130,8 @@ def check(
     delta = expert.delta(engine.svf.layout.names).to(engine.base.device)
     groups = []
     if delta.any():
-        groups = measure(engine, delta, questions_for(engine, expert), watch=watch, stop=stop)
+        questions, others = questions_for(engine, expert), engine.library.experts()
+        groups = measure(engine, delta, questions, others, watch=watch, stop=stop)
     verdicts = {group.verdict for group in groups}
     verdict = next((v for v in ("harms", "unclear") if v in verdicts), "leaves alone")
     return {
@@ -149,7 +159,10 @@ def _words(verdict: Verdict, groups: Sequence[Group]) -> str:
     if not groups:
         return f"{HEADS[verdict]}: it is the base, unchanged."
     shown = [group for group in groups if verdict == "leaves alone" or group.verdict == verdict]
-    return f"{HEADS[verdict]}: {'; '.join(group.words() for group in shown)}."
+    said = [group.words() for group in shown[:MOST_NAMED]]
+    if len(shown) > MOST_NAMED:
+        said.append(f"and {len(shown) - MOST_NAMED} more")
+    return f"{HEADS[verdict]}: {'; '.join(said)}."
 
 
 # -- the questions -------------------------------------------------------------------------------
@@ -167,7 +180,7 @@ def questions_for(engine: Engine, expert: Expert) -> dict[str, list[str]]:
     }
     others = {name: asked for name, asked in others.items() if asked}
     each = min(OF_EACH, OF_ALL // max(1, len(others)))
-    return {**{name: asked[: max(1, each)] for name, asked in others.items()}, GENERAL: general()}
+    return {GENERAL: general(), **{name: asked[: max(1, each)] for name, asked in others.items()}}
 
 
 def general() -> list[str]:
@@ -190,13 +203,15 @@ def measure(
     engine: Engine,
     delta: Tensor,
     questions: Mapping[str, Sequence[str]],
+    others: Mapping[str, Expert] | None = None,
     *,
     watch: Watch = lambda done, total: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> list[Group]:
     """Put the mix ``delta`` (R,) to each group of questions.
 
-    ``watch(done, total)`` counts questions. Raises ``Stopped`` where ``stop`` says so in between.
+    ``others`` has the expert of each group that is one's. ``watch(done, total)`` counts questions.
+    Raises ``Stopped`` where ``stop`` says so in between.
     """
     prompts = {name: _prompts(engine, asked) for name, asked in questions.items()}
     total, done = sum(map(len, prompts.values())), 0
@@ -209,8 +224,12 @@ def measure(
             watch(done + start, total)
             rows += _answered(engine, delta, asked[start : start + CHUNK])
         done += len(asked)
-        if rows:
-            found.append(_group(engine, delta, name, rows))
+        if not rows:
+            continue
+        group, other = _group(engine, delta, name, rows), (others or {}).get(name)
+        if other is not None and group.verdict != "leaves alone":
+            group = _group(engine, delta, name, _as_theirs(engine, delta, other, rows))
+        found.append(group)
     watch(total, total)
     return found
 
@@ -225,6 +244,7 @@ class _Row:
     agreed: int
     kl: float
     same: bool
+    theirs: bool = False
 
 
 def _prompts(engine: Engine, questions: Sequence[str]) -> list[tuple[str, Prompt]]:
@@ -240,20 +260,37 @@ def _prompts(engine: Engine, questions: Sequence[str]) -> list[tuple[str, Prompt
 
 def _answered(engine: Engine, delta: Tensor, asked: Sequence[tuple[str, Prompt]]) -> list[_Row]:
     prompts = [ids for _, ids in asked]
-    base = _of_base(engine, prompts)
+    base = _greedy(engine, prompts)
     agreed, kl = _compared(engine, delta, prompts, base)
     same = _same(engine, delta, prompts, base, agreed)
     rows = zip(asked, base, agreed, kl, same, strict=True)
     return [_Row(question, ids, *values) for (question, ids), *values in rows]
 
 
-def _of_base(engine: Engine, prompts: Sequence[Prompt]) -> list[list[int]]:
-    """The base's greedy answers, kept on disk: they are the same for every expert."""
-    base = engine.base
-    decides = [VERSION, base.base, base.precision, str(base.device.type), TOKENS, list(prompts)]
+def _as_theirs(engine: Engine, delta: Tensor, other: Expert, rows: Sequence[_Row]) -> list[_Row]:
+    """The rows, those marked that are answered as the expert does whose questions they are."""
+    prompts = [row.prompt for row in rows]
+    theirs = _greedy(engine, prompts, other)
+    agreed = [count for count, _ in engine.agreed(prompts, theirs, delta)]
+    same = _same(engine, delta, prompts, theirs, agreed)
+    return [
+        replace(row, theirs=True, kl=0.0) if found and not row.same else row
+        for row, found in zip(rows, same, strict=True)
+    ]
+
+
+def _greedy(
+    engine: Engine, prompts: Sequence[Prompt], expert: Expert | None = None
+) -> list[list[int]]:
+    """Greedy answers of the base or of an expert, kept on disk: they are asked for often."""
+    base, delta, version = engine.base, None, ""
+    if expert is not None:
+        delta = engine.deltas([expert])[0]
+        version = hashlib.sha256(delta.cpu().numpy().tobytes()).hexdigest()
+    decides = [VERSION, base.base, base.precision, str(base.device.type), TOKENS, version]
     return Memo(cache_dir() / "harm").get(
-        decides,
-        lambda: [c.token_ids for c in engine.generate(prompts, max_new_tokens=TOKENS)],
+        [*decides, list(prompts)],
+        lambda: [c.token_ids for c in engine.generate(prompts, delta, max_new_tokens=TOKENS)],
     )
 
 
@@ -319,10 +356,11 @@ def _said(
 
 
 def _group(engine: Engine, delta: Tensor, name: str, rows: Sequence[_Row]) -> Group:
-    same = sum(row.same for row in rows)
+    same = sum(row.same or row.theirs for row in rows)
     low, high = wilson(same, len(rows))
     kl, kl_low, kl_high = interval_of_mean([row.kl for row in rows])
-    most = sorted((row for row in rows if not row.same), key=lambda row: -row.kl)[:EXAMPLES]
+    other = (row for row in rows if not row.same and not row.theirs)
+    most = sorted(other, key=lambda row: -row.kl)[:EXAMPLES]
     said = _said(engine, delta, [(row.prompt, row.base, row.agreed) for row in most], TOKENS)
     changed = [
         {"question": row.question, "base": engine.text(row.base), "expert": answer.text}
@@ -336,6 +374,7 @@ def _group(engine: Engine, delta: Tensor, name: str, rows: Sequence[_Row]) -> Gr
         round(kl, 4),
         (round(max(0.0, kl_low), 4), round(kl_high, 4)),
         tuple({key: _cut(text) for key, text in row.items()} for row in changed),
+        sum(row.theirs for row in rows),
     )
 
 

@@ -50,11 +50,12 @@ def now(curve: Sequence[Step], most_kl: float = MOST_KL) -> list[Alarm]:
         return []
     stage = [s for s in curve if s["step"] > 0 and s.get("objective") == curve[-1]["objective"]]
     last = stage[-IN_A_ROW:]
+    learned = any(step["objective"] == "sft" and step["step"] > 0 for step in curve)
     found = [_empty(curve), _skipped(curve)]
     if len(last) == IN_A_ROW:
         found.append(_far(last, most_kl))
         if last[-1]["objective"] == "rl":
-            found += [_variety(last), _length(stage, last), _entropy(last)]
+            found += [_variety(last, learned), _length(stage, last), _entropy(last)]
     return [alarm for alarm in found if alarm is not None]
 
 
@@ -90,8 +91,11 @@ def line(alarm: Mapping[str, Any]) -> str:
 # -- each alarm ----------------------------------------------------------------------------------
 
 
-def _variety(last: Sequence[Step]) -> Alarm | None:
-    """All samples of a prompt alike, or no prompt whose samples differ in reward."""
+def _variety(last: Sequence[Step], learned: bool) -> Alarm | None:
+    """All samples of a prompt alike, or no prompt whose samples differ in reward.
+
+    ``learned`` says whether the run learned from the given answers before.
+    """
     reward, same = _mean(last, "reward"), _least(last, "same")
     if reward is None or reward >= SOLVED:
         return None
@@ -103,24 +107,29 @@ def _variety(last: Sequence[Step]) -> Alarm | None:
             "collapsed",
             f"Collapsed: in {alike:.0%} of the prompts all sampled answers are the same text, and "
             "not the right one",
-            "Without variety nothing is learned: stop, and begin anew with shorter steps (--step-kl) "
-            "or more KL weight (--kl); a higher --temperature samples more widely",
+            "Without variety nothing is learned: stop, and begin anew with shorter steps "
+            "or more KL weight; a higher temperature samples more widely",
         )
     if same < 1:
         return None
     says = f"No prompt of the last {IN_A_ROW} steps had answers with different rewards"
     if reward <= HOPELESS:
+        first = (
+            "learn longer from the given answers (more steps)"
+            if learned
+            else "learn from the given answers first (objective sft+rl)"
+        )
         return Alarm(
             "flat reward",
             f"{says}: no sampled answer was right",
-            "There is nothing to reinforce: learn from the given answers first (--objective "
-            "sft+rl), take a reward that also pays for a part, or begin with easier rows",
+            f"There is nothing to reinforce: {first}, take a reward that also pays for a part, or "
+            "begin with easier rows",
         )
     return Alarm(
         "flat reward",
         says,
-        "Nothing is learned from such steps: take more --samples or more --prompts a step, a "
-        "higher --temperature, or a reward that tells better answers from worse ones",
+        "Nothing is learned from such steps: take more answers per row or more rows per "
+        "step, a higher temperature, or a reward that tells better answers from worse ones",
     )
 
 
@@ -142,7 +151,7 @@ def _length(stage: Sequence[Step], last: Sequence[Step]) -> Alarm | None:
         return None
     advice = (
         "What is cut off counts as wrong: allow longer answers if good ones need them, or begin "
-        "anew with shorter steps (--step-kl) or more KL weight (--kl)"
+        "anew with shorter steps or more KL weight"
     )
     if cut >= ALL_CUT:
         return Alarm(
@@ -171,8 +180,7 @@ def _entropy(last: Sequence[Step]) -> Alarm | None:
         "certain",
         f"The model is certain of every token (entropy {entropy:.3f} nats a token) without being "
         "right",
-        "It tries nothing new any more: stop, and begin anew with shorter steps "
-        "(--step-kl) or more KL weight (--kl)",
+        "It tries nothing new any more: stop, and begin anew with shorter steps or more KL weight",
     )
 
 
@@ -186,7 +194,7 @@ def _far(last: Sequence[Step], most: float) -> Alarm | None:
         f"The answers are far from the base's: KL {kl:.1f} nats a token, where {most:g} is the "
         "budget",
         "Other questions may suffer: see what the finished expert does to them, or begin anew with "
-        "more KL weight (--kl), shorter steps (--step-kl) or fewer of them (--steps)",
+        "more KL weight, shorter steps or fewer steps",
     )
 
 
@@ -201,7 +209,7 @@ def _skipped(curve: Sequence[Step]) -> Alarm | None:
         "skipped steps",
         f"{count} of the last {min(IN_A_ROW, len(curve) - 1)} steps {_were(count)} left out, as "
         f"the gradient was not a finite number",
-        "Load the model in another precision (--quant none, or --device cpu), or train on shorter "
+        "Load the model in another precision (not quantised, or on the CPU), or train on shorter "
         "rows",
     )
 
@@ -218,8 +226,8 @@ def _empty(curve: Sequence[Step]) -> Alarm | None:
     return Alarm(
         "empty answer",
         f"The empty answer gets {pays:.0%} of the reward",
-        "An expert may learn to say nothing: take another --reward, or look at what yours gives "
-        "(--try-reward)",
+        "An expert may learn to say nothing: take another reward, or look at what yours gives on "
+        "your rows before you train",
     )
 
 

@@ -109,11 +109,19 @@ def _row(group: Mapping[str, Any]) -> str:
         f'<td><b>{percent(same)}</b> <span class="t2-range t2-expert">'
         f'<i style="width:{100 * same:.1f}%"></i>'
         f'<u style="left:{low:.1f}%;width:{high - low:.1f}%"></u></span>'
-        f"<small>95 % interval {low:.0f} to {high:.0f} %</small></td>"
+        f"<small>95 % interval {low:.0f} to {high:.0f} %</small>{_theirs(group)}</td>"
         f"<td>{group['kl']:.3f}<small>{group['kl_ci95'][0]:.3f} to "
         f'{group["kl_ci95"][1]:.3f}</small></td><td><span class="t2-tag t2-{style}">{word}'
         "</span></td></tr>"
     )
+
+
+def _theirs(group: Mapping[str, Any]) -> str:
+    """How many of the answers are those of the expert whose questions these are."""
+    count = group.get("theirs")
+    if not isinstance(count, int) or count <= 0:
+        return ""
+    return f"<small>{count:,} of them as {html.escape(str(group.get('name', '')))} answers</small>"
 
 
 def _changed(groups: Sequence[Mapping[str, Any]]) -> str:

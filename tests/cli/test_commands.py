@@ -177,7 +177,7 @@ def test_train(cli, engine):
     people = cli("train", "--task", "math", "--name", "mine", *small, "--overwrite")
     assert people.code == 0
     assert people.out.startswith("mine: ")
-    assert people.out.count("\n") == 2, "the figures, and the verdict"
+    assert people.out.count("\n") == 3, "the figures, the verdict, and other questions"
 
 
 def test_eval(cli, engine, tmp_path):

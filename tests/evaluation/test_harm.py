@@ -127,6 +127,20 @@ def test_a_strong_expert_harms_and_one_without_effect_does_not(talker, make_expe
     assert (found["verdict"], found["groups"]) == ("leaves alone", [])
 
 
+def test_answers_that_the_other_expert_would_give_are_no_harm(talker) -> None:
+    math, other = talker.library.get("math"), talker.library.get("code")
+    strong = {name: 1 + 6 * (z - 1) for name, z in math.z.items()}
+    mine, twin = replace(math, name="mine", z=strong), replace(math, name="twin", z=strong)
+    delta = mine.delta(talker.svf.layout.names)
+    questions = {"twin": QUESTIONS["foxes"], "code": QUESTIONS["foxes"]}
+    alike, apart = harm.measure(talker, delta, questions, {"twin": twin, "code": other})
+    assert alike.theirs + round(apart.same * 3) == 3
+    assert (alike.same, alike.verdict) == (1.0, "leaves alone")
+    assert "are those of twin" in alike.words()
+    assert apart.theirs == 0
+    assert apart.kl > alike.kl
+
+
 def test_whose_questions_are_asked(talker, make_expert) -> None:
     def put(name: str, **header: Any) -> None:
         talker.library.add(with_header(make_expert(name, 1, "text"), **header))
@@ -139,7 +153,7 @@ def test_whose_questions_are_asked(talker, make_expert) -> None:
     put("empty", examples=[])
     put("odd", examples={"not": "a list"})
     found = harm.questions_for(talker, mine)
-    assert list(found) == ["apples", harm.GENERAL]
+    assert list(found) == [harm.GENERAL, "apples"]
     assert found["apples"] == ["c", "d"]
     assert len(found[harm.GENERAL]) == 100
 

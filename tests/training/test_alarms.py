@@ -69,11 +69,20 @@ def test_figures_of_three_steps_raise_alarms(change: dict, expected: list[str]) 
 
 
 @pytest.mark.parametrize(
-    ("reward", "advice"), [(-1.0, "given answers first"), (0.1, "--samples")], ids=["none", "some"]
+    ("reward", "advice"),
+    [(-1.0, "given answers first"), (0.1, "more answers per row")],
+    ids=["none", "some"],
 )
 def test_advice_on_a_flat_reward_follows_from_what_is_right(reward: float, advice: str) -> None:
     change = {"same": 1.0, "reward": reward}
     assert advice in alarms.now(curve(change, change, change))[0].advice
+
+
+def test_advice_knows_that_given_answers_were_learned_before() -> None:
+    given = {"objective": "sft", "reward": None, "same": None, "alike": None, "cut": None}
+    flat = {"same": 1.0, "reward": -1.0}
+    advice = alarms.now(curve(given, flat, flat, flat))[0].advice
+    assert "learn longer from the given answers" in advice
 
 
 def test_steps_left_out_are_counted() -> None:
