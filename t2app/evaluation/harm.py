@@ -110,8 +110,8 @@ class Group:
         theirs = f" or are those of {self.name}" if self.theirs else ""
         return (
             f"{self.name}: {round(self.same * self.n)} of {self.n} answers stay the base's{theirs} "
-            f"(95 % interval {low} to {high} %), KL {self.kl:.3f} nats a token ({self.kl_ci95[0]:.3f} to "
-            f"{self.kl_ci95[1]:.3f})"
+            f"(95 % interval {low} to {high} %), KL {self.kl:.3f} nats a token "
+            f"({self.kl_ci95[0]:.3f} to {self.kl_ci95[1]:.3f})"
         )
 
 

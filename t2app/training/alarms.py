@@ -194,7 +194,7 @@ def _far(last: Sequence[Step], most: float) -> Alarm | None:
         f"The answers are far from the base's: KL {kl:.1f} nats a token, where {most:g} is the "
         "budget",
         "Other questions may suffer: see what the finished expert does to them, or begin anew with "
-        "more KL weight, shorter steps or fewer steps",
+        "more KL weight, shorter steps or fewer of them",
     )
 
 
