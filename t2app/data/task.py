@@ -82,12 +82,23 @@ def build(
 ) -> RowsTask:
     """The task of a checked table. Raises T2Error where there are too few rows.
 
-    It is called like its file, so that no task of a file is taken for a built-in one. Answers get
-    half as much room again as the longest gold answer has, and more where they may be worked out.
+    It is called like its file, so that no task of a file is taken for a built-in one. Free answers
+    get half as much room again as the longest gold answer has, and more where they may be worked
+    out.
     """
     if report.problem:
         raise T2Error(report.problem)
     return assemble(report, description=description, max_new_tokens=max_new_tokens)
+
+
+def _room(report: Report) -> int:
+    """Tokens that an answer may have: few more than the longest label where those are told."""
+    longest = 8 + report.answer_tokens * 3 // 2
+    if report.rule.own:
+        return max(OWN_TOKENS, longest)
+    if report.closed and report.closed.format == "labels":
+        return max(FEWEST_TOKENS, report.answer_tokens + 4)
+    return max(longest, *(LEAST_TOKENS.get(name, FEWEST_TOKENS) for name, _ in report.rule.parts))
 
 
 def assemble(
@@ -95,8 +106,6 @@ def assemble(
 ) -> RowsTask:
     """``build`` for any number of rows."""
     table, name = report.table, report.table.name
-    least = max(LEAST_TOKENS.get(name, FEWEST_TOKENS) for name, _ in report.rule.parts)
-    room = max(OWN_TOKENS if report.rule.own else least, 8 + report.answer_tokens * 3 // 2)
     rows = {
         split: problems_of(examples, table, report.rule, name)
         for split, examples in report.splits.items()
@@ -106,7 +115,7 @@ def assemble(
         description=description or report.description(),
         draw=lambda rng: rng.choice(rows["train"]),
         score=report.rule.score,
-        max_new_tokens=max_new_tokens or min(MOST_TOKENS, room),
+        max_new_tokens=max_new_tokens or min(MOST_TOKENS, _room(report)),
         reward=report.reward,
         dataset=Dataset(
             name,

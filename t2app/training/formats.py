@@ -14,6 +14,8 @@ from t2app.tasks import Problem, Task
 from t2app.training.settings import Settings
 
 TRIED = 48
+# Rows whose choices are measured, and room beyond the longest of them, in tokens.
+MEASURED, MARGIN = 200, 16
 NAMES = {"letters": "the letter", "texts": "the option's text"}
 
 
@@ -31,7 +33,9 @@ def choose(engine: Engine, task: Task, settings: Settings) -> tuple[Task, str]:
     tried = f"The base gets {free:.0%} of {len(problems)} right in its own words, {shares}"
     if free > found[best]:
         return replace(task, closed=None), f"{tried}, so it answers in its own words."
-    return ways[best], f"{tried}, so it answers with {NAMES[best]}."
+    chosen = ways[best]
+    room = min(task.max_new_tokens, _longest(engine, chosen) + MARGIN)
+    return replace(chosen, max_new_tokens=room), f"{tried}, so it answers with {NAMES[best]}."
 
 
 def answered_by(task: Task, way: str) -> Task:
@@ -44,6 +48,13 @@ def answered_by(task: Task, way: str) -> Task:
 def way_of(task: Task) -> str:
     """How the answers of a task are given: the name that ``answered_by`` takes."""
     return task.closed.format if task.closed else "free"
+
+
+def _longest(engine: Engine, task: Task) -> int:
+    """Tokens of the longest choice of some problems to train on."""
+    assert task.closed is not None, "only for answers that are chosen among a few"
+    problems = task.problems("train", MEASURED, "longest")
+    return max(len(engine.answer_ids(c)) for p in problems for c in task.closed.choices(p))
 
 
 def right(engine: Engine, task: Task, problems: list[Problem]) -> float:

@@ -128,7 +128,7 @@ def _with_room(
 ) -> tuple[Task, _Probe, str]:
     """The task with longer answers where many of the base's are cut off, and why."""
     cut = cut_off(probe.found.finished)
-    known = settings.answer_tokens or not isinstance(task, RowsTask)
+    known = settings.answer_tokens or task.closed or not isinstance(task, RowsTask)
     if known or cut <= MOST_CUT or task.max_new_tokens >= MOST_TOKENS:
         return task, probe, ""
     room = min(MOST_TOKENS, 2 * task.max_new_tokens)
@@ -232,9 +232,10 @@ def _seconds(task: Task, settings: Settings, probe: _Probe, test: int) -> float:
 def _measuring(task: Task, probe: _Probe, test: int) -> float:
     """Seconds for the base on the validation rows, and base and expert on those held out.
 
-    The base is measured twice there: as it is, and with what costs nothing.
+    Where answers are free the base is measured twice there, once with solved rows in front.
     """
-    rows = _rows(task, "validation", Settings().validation) + 3 * _rows(task, "test", test)
+    times = 2 if task.closed else 3
+    rows = _rows(task, "validation", Settings().validation) + times * _rows(task, "test", test)
     return _per_answer(task, probe) * rows
 
 
