@@ -108,11 +108,9 @@ class Group:
         """``general questions: 2 of 100 answers stay the base's (95 % interval 1 to 7 %), ...``."""
         low, high = (f"{100 * share:.0f}" for share in self.same_ci95)
         theirs = f" or are those of {self.name}" if self.theirs else ""
-        return (
-            f"{self.name}: {round(self.same * self.n)} of {self.n} answers stay the base's{theirs} "
-            f"(95 % interval {low} to {high} %), KL {self.kl:.3f} nats a token "
-            f"({self.kl_ci95[0]:.3f} to {self.kl_ci95[1]:.3f})"
-        )
+        same = f"{round(self.same * self.n)} of {self.n} answers stay the base's{theirs}"
+        far = f"KL {self.kl:.3f} nats a token ({self.kl_ci95[0]:.3f} to {self.kl_ci95[1]:.3f})"
+        return f"{self.name}: {same} (95 % interval {low} to {high} %), {far}"
 
 
 def check(

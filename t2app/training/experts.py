@@ -180,12 +180,8 @@ def _harm(
         return harm.unchecked("it was switched off")
     if expert.task == DISPATCH.name:
         return harm.unchecked("it sorts questions and answers none")
-
-    def watch(done: int, total: int) -> None:
-        journal.phase("checking other questions", done, total)
-
     try:
-        return harm.check(engine, expert, watch=watch, stop=stop)
+        return harm.check(engine, expert, watch=journal.checking, stop=stop)
     except (harm.Stopped, KeyboardInterrupt):
         return harm.unchecked("it was stopped before its end")
     except T2Error as error:

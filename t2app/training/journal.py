@@ -26,6 +26,7 @@ class Journal:
         self.status = replace(kept, state="running", error=None, report=None)
         self._measuring = 0.0  # seconds that the expert will take on the held-out rows
         self._until: float | None = None  # when it should all be done
+        self._checked = 0.0  # when the check of other questions began
         self._pace: list[float] = []
         self._curve: list[dict[str, Any]] = run.curve() if run else []
 
@@ -70,6 +71,15 @@ class Journal:
             self._until = self._pace[-1] + pace * (p.steps - p.step) + self._measuring
         text = f"training, step {p.step}/{p.steps}"
         self._note(p, phase=text, done=p.step, total=p.steps, alarms=found)
+
+    def checking(self, done: int, total: int) -> None:
+        """Of ``total`` other questions ``done`` were put to the expert; the first tell the pace."""
+        now = time.perf_counter()
+        if done == 0:
+            self._checked, self._until = now, None
+        else:
+            self._until = now + (now - self._checked) / done * (total - done)
+        self.phase("checking other questions", done, total)
 
     def end(self, state: str, **changes: Any) -> Status:
         """The run is over."""

@@ -92,7 +92,7 @@ def _table(groups: Sequence[Mapping[str, Any]]) -> str:
         '<div class="t2-table-wrap"><table class="t2-table t2-harm-table"><thead><tr>'
         '<th scope="col">Questions</th><th scope="col">Answers that stay the base’s</th>'
         '<th scope="col"><abbr title="Kullback-Leibler divergence of the expert from the base, in '
-        'nats for each token of the base’s answers">Distance</abbr></th><th></th></tr></thead>'
+        'nats for each token of the base’s answers">Distance</abbr></th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
     )
 
@@ -100,19 +100,19 @@ def _table(groups: Sequence[Mapping[str, Any]]) -> str:
 def _row(group: Mapping[str, Any]) -> str:
     low, high = (100 * min(1.0, max(0.0, share)) for share in group["same_ci95"])
     same = min(1.0, max(0.0, group["same"]))
+    nearest, farthest = group["kl_ci95"]
     verdict = str(group.get("verdict"))
     style = STYLES.get(verdict, "even")
     word = {"leaves alone": "left alone", "harms": "harmed"}.get(verdict, "not clear")
     return (
         f'<tr><th scope="row">{html.escape(str(group.get("name", "")))}'
-        f" <small>n = {group['n']:,.0f}</small></th>"
+        f" <small>n = {group['n']:,.0f}</small>"
+        f'<span class="t2-tag t2-{style}">{word}</span></th>'
         f'<td><b>{percent(same)}</b> <span class="t2-range t2-expert">'
         f'<i style="width:{100 * same:.1f}%"></i>'
         f'<u style="left:{low:.1f}%;width:{high - low:.1f}%"></u></span>'
         f"<small>95 % interval {low:.0f} to {high:.0f} %</small>{_theirs(group)}</td>"
-        f"<td>{group['kl']:.3f}<small>{group['kl_ci95'][0]:.3f} to "
-        f'{group["kl_ci95"][1]:.3f}</small></td><td><span class="t2-tag t2-{style}">{word}'
-        "</span></td></tr>"
+        f"<td>{group['kl']:.3f}<small>{nearest:.3f} to {farthest:.3f}</small></td></tr>"
     )
 
 

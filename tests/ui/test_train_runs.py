@@ -12,7 +12,7 @@ import pytest
 
 from t2app import adapt
 from t2app.engine import Engine
-from t2app.training import reinforce
+from t2app.training import exact, reinforce
 from t2app.training.jobs import Job, Jobs
 from t2app.training.settings import Settings
 from t2app.ui import train_cards, train_draft, train_runs
@@ -79,6 +79,7 @@ def stuck(monkeypatch: pytest.MonkeyPatch) -> None:
         raise RuntimeError("no luck")
 
     monkeypatch.setattr(reinforce, "sample", fail)
+    monkeypatch.setattr(exact, "gradient", fail)
 
 
 def test_one_click_from_rows_to_a_verdict(learner, queues, jobs, draft) -> None:
@@ -140,7 +141,9 @@ def test_what_stands_in_the_way_is_said_and_nothing_begins(learner, queues, jobs
     assert "Choose rows" in refused(None, "foxes", *GIVEN)
     assert "not a name" in refused(draft, "No Name!", *GIVEN)
     assert "Steps is empty" in refused(draft, "foxes", "rl", None, *GIVEN[2:])
-    assert "at least 1" in refused(draft, "foxes", "rl", 0, *GIVEN[2:])
+    prompts = FIELDS.index("prompts")
+    none = (*GIVEN[:prompts], 0, *GIVEN[prompts + 1 :])
+    assert "at least 1" in refused(draft, "foxes", *none)
     few = train_draft.from_cells(learner, ["question", "answer"], [["a", "b"]])
     assert "at least 10" in refused(few, "foxes", *GIVEN)
     assert jobs.jobs() == []
