@@ -111,7 +111,8 @@ def run(args: argparse.Namespace) -> int:
         raise T2Error(f"expert {args.name!r} exists already: choose another --name, or --overwrite")
     examples = shots.read(table, **options, engine=engine)
     names = args.experts.split(",") if args.experts else None
-    for line in (*examples.notes, *few_shot.notes(engine, settings, names)):
+    shown = examples.preview()
+    for line in (*examples.notes, *shown.lines(), *few_shot.notes(engine, settings, names)):
         note(line)
     generations = list(_shown(few_shot.search(engine, examples, settings, names)))
     if not generations:
@@ -130,6 +131,7 @@ def run(args: argparse.Namespace) -> int:
             overwrite=args.overwrite,
         )
     found = _report(generations, measured, None if path is None else str(path))
+    found["preview"] = shown.to_dict()
     if args.json:
         print_json(found)
     else:

@@ -22,6 +22,7 @@ from t2app import data
 from t2app.adapt import few_shot, mixes, shots
 from t2app.adapt.few_shot import Found, Generation, Settings
 from t2app.adapt.shots import Shots
+from t2app.data.columns import parse
 from t2app.data.examples import EXAMPLES
 from t2app.engine import Engine
 from t2app.errors import T2Error
@@ -31,7 +32,7 @@ from t2app.ui import few_shot_view as view
 from t2app.ui.asking import note
 from t2app.ui.experts_handlers import done, index
 from t2app.ui.shelf import Shelf
-from t2app.ui.train_data import cells_of
+from t2app.ui.train_data import DETECT, HEADERS, cells_of
 from t2app.ui.train_draft import suggested_name
 
 Values = tuple[Any, ...]
@@ -100,24 +101,35 @@ def begin(
     reward: str,
     count: float,
     experts: Sequence[str],
+    header: str,
+    encoding: str,
+    columns: str,
     *given: Any,
 ) -> Values:
     """Read the examples and open a search, or refuse and leave all as it was.
+
+    ``header``, ``encoding`` and ``columns`` say how rows that were pasted or uploaded are read.
 
     Gives the search, the result (none yet), the ticket, the notice, words about the examples, the
     state of the search, and the buttons to search and to stop.
     """
     try:
         settings = settings_from(*given)
-        table = _table(source, grid, pasted, path)
+        table = _table(source, grid, pasted, path, HEADERS.get(header), encoding)
         found = shots.read(
-            table, reward=reward, shots=int(count), seed=settings.seed, engine=engine
+            table,
+            columns=_columns(table, columns),
+            reward=reward,
+            shots=int(count),
+            seed=settings.seed,
+            engine=engine,
         )
         names = tuple(experts or ()) or None
         found = replace(found, notes=(*found.notes, *few_shot.notes(engine, settings, names)))
     except T2Error as error:
-        # Where this computer keeps what was uploaded is nobody's business.
-        line = str(error).replace(str(path), Path(path).name) if path else str(error)
+        line = error.on_page() if isinstance(error, data.Unclear) else str(error)
+        # The path of the upload on this computer is not shown.
+        line = line.replace(str(path), Path(path).name) if path else line
         return SAME, SAME, SAME, note(line), *(SAME,) * 4
     name = suggested_name(f"{Path(table.name).stem}-mix", engine.library.experts())
     return (
@@ -166,27 +178,32 @@ def settings_from(
         raise T2Error("a number under Advanced is missing: fill it in") from None
 
 
-def _table(source: str, grid: pd.DataFrame, pasted: str, path: str | None) -> data.Table:
+def _table(
+    source: str,
+    grid: pd.DataFrame,
+    pasted: str,
+    path: str | None,
+    header: bool | None,
+    encoding: str,
+) -> data.Table:
     """The examples as a table, from where they were put last."""
     if source == UPLOADED:
         if not path:
             raise T2Error(NO_FILE)
-        try:
-            return data.read_table(path, Path(path).name)
-        except data.Unclear as doubt:
-            hint = "Name the columns question and answer in the first row, and save it as UTF-8."
-            raise T2Error(f"{doubt.fact}. {hint}") from None
+        named = None if encoding in (DETECT, None, "") else str(encoding)
+        return data.read_table(path, Path(path).name, encoding=named, header=header)
     if source == PASTED:
         if not (pasted or "").strip():
             raise T2Error(NOTHING_PASTED)
-        try:
-            rows = pasted.encode("utf-8", "replace")
-            return data.read_table(rows, "pasted rows", encoding="utf-8")
-        except data.Unclear as doubt:
-            hint = "Put a row above them that says question and answer."
-            raise T2Error(f"{doubt.fact}. {hint}") from None
+        rows = pasted.encode("utf-8", "replace")
+        return data.read_table(rows, "pasted rows", encoding="utf-8", header=header)
     columns, cells = cells_of(grid)
     return data.table_from_cells(columns, cells, "typed examples")
+
+
+def _columns(table: data.Table, named: str) -> data.Columns:
+    """The columns that were named, as ``question=NAME, answer=NAME``, and the rest guessed."""
+    return data.guess(table, parse(named) if (named or "").strip() else None)
 
 
 def example(event: gr.EventData) -> Values:

@@ -40,7 +40,7 @@ LOOKED = (
 VIEWS = ("sources", "intro", "typing", "rows", "expert")
 OPENED = (*VIEWS, "file", *LOOKED, "name", "reward")
 
-ENCODINGS = ("utf-8", "utf-16", "cp1252", "latin-1")
+ENCODINGS = ("utf-8", "utf-16", "cp1252", "gb18030", "big5", "shift_jis", "euc_kr", "cp1251")
 DETECT = "detect"
 HEADERS = {"yes": True, "no": False}
 NOTHING = "—"
