@@ -141,9 +141,7 @@ def _tried() -> str:
 
 def _reading() -> Parts:
     """How rows that were pasted or uploaded are read, where that cannot be told."""
-    with gr.Accordion(
-        "How the rows are read", open=False, elem_classes="t2-fold", elem_id="t2-shots-reading"
-    ):
+    with gr.Accordion(act.READING, open=False, elem_classes="t2-fold", elem_id="t2-shots-reading"):
         header = gr.Dropdown(
             [("Detect", DETECT), ("Yes", "yes"), ("No", "no")],
             value=DETECT,

@@ -45,6 +45,14 @@ NOT_YET = "No search yet. What it tries, and what comes of it, shows up here."
 NOTHING_FOUND = "Search a mix first."
 NO_FILE = "Choose a file first, or type some examples."
 NOTHING_PASTED = "Paste some rows first: a question and its answer each."
+READING = "How the rows are read"
+# What settles a doubt there.
+SETTLED_BY = {
+    "encoding": "choose the encoding",
+    "header": "say whether the first row names the columns",
+    "columns": "name the columns of the question and of the answer",
+    "rows": "name the columns, these or others",
+}
 
 
 # Compared by identity: their parts, such as tensors, cannot be.
@@ -127,7 +135,7 @@ def begin(
         names = tuple(experts or ()) or None
         found = replace(found, notes=(*found.notes, *few_shot.notes(engine, settings, names)))
     except T2Error as error:
-        line = error.on_page() if isinstance(error, data.Unclear) else str(error)
+        line = _settle(error) if isinstance(error, data.Unclear) else str(error)
         # The path of the upload on this computer is not shown.
         line = line.replace(str(path), Path(path).name) if path else line
         return SAME, SAME, SAME, note(line), *(SAME,) * 4
@@ -199,6 +207,11 @@ def _table(
         return data.read_table(rows, "pasted rows", encoding="utf-8", header=header)
     columns, cells = cells_of(grid)
     return data.table_from_cells(columns, cells, "typed examples")
+
+
+def _settle(doubt: data.Unclear) -> str:
+    """What is not clear, and where on this page to settle it."""
+    return f"{doubt.fact}. Under “{READING}”, {SETTLED_BY[doubt.about]}."
 
 
 def _columns(table: data.Table, named: str) -> data.Columns:

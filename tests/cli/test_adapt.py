@@ -39,6 +39,7 @@ def test_adapt_as_json(cli, shots):
         "why",
         "seconds",
         "path",
+        "preview",
     }
     assert set(found["weights"]) == {"code", "math", "reasoning"}
     assert found["before"]["n"] == found["after"]["n"] == 4
@@ -53,6 +54,26 @@ def test_adapt_as_json(cli, shots):
         "seconds",
     }
     assert "generation 1:" in done.err
+
+
+def test_one_row_is_shown_as_it_is_asked(cli, shots):
+    done = cli("adapt", shots, *QUICK, "--json")
+    assert "as it will be asked and answered:" in done.err
+    assert re.search(r"user: the fox has \d dogs\n  assistant: the dog\n", done.err)
+    shown = done.json["preview"]
+    assert [turn["role"] for turn in shown["messages"]][-2:] == ["user", "assistant"]
+    assert shown["messages"][-1]["content"] == "the dog"
+    assert re.fullmatch(r"the fox has \d dogs", shown["messages"][-2]["content"])
+
+
+def test_guessed_columns_that_lose_most_rows_are_asked_about(cli, tmp_path):
+    rows = [*ROWS[:2], *((f"the fox has {n} hens", "") for n in range(3))]
+    done = cli("adapt", written(tmp_path, rows), *QUICK, "--json")
+    assert done.code == 2
+    assert "2 rows that can be used of 5" in done.err
+    assert "(--columns question=question,answer=answer)" in done.err
+    named = ("--columns", "question=question,answer=answer")
+    assert cli("adapt", written(tmp_path, rows), *QUICK, *named, "--json").code == 0
 
 
 def test_a_found_mix_is_kept_and_answers(cli, shots, engine):

@@ -116,6 +116,15 @@ def test_a_question_about_the_rows_can_be_answered(engine, tmp_path) -> None:
     assert [p.question for p in found[SEARCH].shots.shots] == ["як?", "не?"]
 
 
+def test_guessed_columns_that_lose_most_rows_are_asked_about(engine) -> None:
+    rows = "question,answer\nhello,hi\nbye,see you\na?,\nb?,\nc?,\n"
+    asked = said(begin(engine, PASTED, pasted=rows)[NOTICE])
+    assert "2 rows that can be used of 5" in asked
+    assert "Under “How the rows are read”, name the columns, these or others." in asked
+    found = begin(engine, PASTED, pasted=rows, columns="question=question, answer=answer")
+    assert len(found[SEARCH].shots.shots) == 2
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
