@@ -250,6 +250,7 @@ class _Guess:
 
     def _cannot_tell(self, missing: Sequence[str]) -> Unclear:
         name, which = self.table.name, " and which the ".join(missing)
+        unsplit = len(self.table.columns) == 1 and self.table.delimiter is not None
         rows = self.table.rows[:1]
         first = " | ".join(short(cell, 30) for row in rows for cell in row.cells[:6])
         return Unclear(
@@ -257,9 +258,9 @@ class _Guess:
             f"{name}: it is not clear which column is the {which}. The columns are "
             f"{_listed(self.table.columns)}"
             + (f"; first row: {first}" if first else "")
-            + (". Is the delimiter right?" if len(self.table.columns) == 1 else ""),
+            + (". Is the delimiter right?" if unsplit else ""),
             "say which (--columns question=NAME,answer=NAME"
-            + (" or --delimiter)" if len(self.table.columns) == 1 else ")"),
+            + (" or --delimiter)" if unsplit else ")"),
             "Choose the question and the answer below.",
             self.table,
         )

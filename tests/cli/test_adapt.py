@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from t2app.cli import common
 from t2app.evaluation import few_shot as evaluation
 
 QUICK = ("--population", "6", "--generations", "2", "--reward", "exact")
@@ -102,6 +103,7 @@ def test_other_rows_measure_the_result(cli, tmp_path):
 
 def test_how_many_rows_measure_the_result(cli, tmp_path, monkeypatch):
     monkeypatch.setattr(evaluation, "PART", 4)
+    monkeypatch.setattr(common, "SECONDS_BETWEEN", 0.0)
     done = cli("adapt", written(tmp_path, ROWS), *QUICK, "--shots", "3", "--test", "6", "--json")
     assert done.json["rest"]["after"]["n"] == 6
     assert "3 rows are searched on; 6 of the other 11 measure the result." in done.err
