@@ -167,7 +167,10 @@ def _judged(
     """The reward that was asked for, or the one that fits."""
     if reward == AUTO:
         found = suggest(
-            [e.answer for e in examples], options=bool(columns.choices), tests=bool(columns.tests)
+            [e.answer for e in examples],
+            [e.question for e in examples],
+            options=bool(columns.choices),
+            tests=bool(columns.tests),
         )
         return found, REWARDS[found.reward]
     rule = own.find(reward) if isinstance(reward, str) else reward
