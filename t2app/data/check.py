@@ -281,7 +281,7 @@ def _doubt(
         f"({kinds(rejected)}; first row {rejected[0].number}, {rejected[0].reason})",
         f"if that is right, say so (--columns {columns.option()}), else name other columns, or "
         "--header, --delimiter or --encoding",
-        "Choose other columns below, or leave out the rows that cannot be used.",
+        "Say below that these columns are right, or choose others.",
         table,
     )
 

@@ -35,7 +35,8 @@ Values = tuple[Any, ...]
 # Components that every look at the rows sets, and those that new rows set besides.
 LOOKED = (
     "draft", "ticket", "start", "row", "notice", "facts", "encoding", "delimiter", "header",
-    *ROLES, "preview", "reading", "check", "rejected", "train", "plan", "description",
+    *ROLES, "confirm", "more", "preview", "reading", "check", "rejected", "train", "plan",
+    "description",
 )  # fmt: skip
 VIEWS = ("sources", "intro", "typing", "rows", "expert")
 OPENED = (*VIEWS, "file", *LOOKED, "name", "reward")
@@ -166,6 +167,15 @@ def remapped(engine: Engine, role: str, draft: Draft | None, value: Any) -> Valu
     return looked(engine, again, described=draft.report is not None)
 
 
+def confirmed(engine: Engine, draft: Draft | None) -> Values:
+    """The columns that were guessed are right, though most rows are lost with them."""
+    if draft is None:
+        return _refused(BAD_EVENT, LOOKED)
+    if not draft.asks_columns:
+        return _nothing(LOOKED)
+    return looked(engine, train_draft.confirmed(engine, draft), described=True)
+
+
 def rejudged(engine: Engine, draft: Draft | None, reward: str, seed: float) -> Values:
     """Another reward or seed was chosen; without rows there is nothing to judge yet."""
     if draft is None or (draft.reward, draft.seed) == (reward, _whole(seed)):
@@ -217,6 +227,8 @@ def looked(engine: Engine, draft: Draft, described: bool) -> Values:
         train_rows.facts(draft),
         *_reading(draft),
         *(_role(draft, role) for role in ROLES),
+        gr.update(visible=draft.asks_columns),
+        gr.update(open=True) if draft.unread else gr.skip(),
         train_rows.preview(draft, 0, row),
         train_rows.reading(engine, draft, row),
         train_rows.check(draft),
