@@ -245,7 +245,9 @@ class _Guess:
         found = left if len(left) == 1 else fits
         if len(found) != 1 or (role == "question" and self.facts[found[0]].aside):
             return None
-        self.notes.append(f"{found[0]!r} is taken for the {role}: no other column can be it")
+        rank = role_rank(found[0], role)
+        if rank is None or rank >= len(NAMES[role]):
+            self.notes.append(f"{found[0]!r} is taken for the {role}: no other column can be it")
         return (found[0],)
 
     def _cannot_tell(self, missing: Sequence[str]) -> Unclear:

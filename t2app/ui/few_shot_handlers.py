@@ -32,7 +32,7 @@ from t2app.ui import few_shot_view as view
 from t2app.ui.asking import note
 from t2app.ui.experts_handlers import done, index
 from t2app.ui.shelf import Shelf
-from t2app.ui.train_data import DETECT, HEADERS, cells_of
+from t2app.ui.train_data import DETECT, HEADERS, cells_of, quoted
 from t2app.ui.train_draft import suggested_name
 
 Values = tuple[Any, ...]
@@ -136,8 +136,8 @@ def begin(
         found = replace(found, notes=(*found.notes, *few_shot.notes(engine, settings, names)))
     except T2Error as error:
         line = _settle(error) if isinstance(error, data.Unclear) else str(error)
-        # The path of the upload on this computer is not shown.
-        line = line.replace(str(path), Path(path).name) if path else line
+        if path:  # where it is on this computer is not shown
+            line = quoted(line.replace(str(path), Path(path).name), Path(path).name)
         return SAME, SAME, SAME, note(line), *(SAME,) * 4
     name = suggested_name(f"{Path(table.name).stem}-mix", engine.library.experts())
     return (

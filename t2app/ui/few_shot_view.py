@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping
+from textwrap import dedent
 from typing import Any
 
 from t2app.adapt.few_shot import Found, Generation
@@ -24,8 +25,8 @@ def shots_words(shots: Shots) -> str:
     return (
         f'<p class="t2-say"><b>{len(shots.shots)} examples</b> to search on.</p>'
         f'<ul class="t2-notes">{notes}</ul>'
-        f'<p class="t2-say">{html.escape(head[:1].upper() + head[1:])}</p>'
-        f'<pre class="t2-pre" dir="auto">{html.escape(chr(10).join(turns))}</pre>'
+        f'<p class="t2-say t2-apart">{html.escape(head[:1].upper() + head[1:])}</p>'
+        f'<pre class="t2-pre" dir="auto">{html.escape(dedent(chr(10).join(turns)))}</pre>'
     )
 
 

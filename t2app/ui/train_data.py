@@ -254,10 +254,13 @@ def _introduced(engine: Engine, draft: Draft) -> Values:
 
 
 def _problem(draft: Draft) -> str:
-    """The problem, where it begins with the file's name with that in quotation marks."""
-    name = draft.source.name
-    rest = draft.problem.removeprefix(name)
-    return f"“{name}”{rest}" if rest != draft.problem else rest
+    return quoted(draft.problem, draft.source.name)
+
+
+def quoted(line: str, name: str) -> str:
+    """The line, where it begins with the file's name with that in quotation marks."""
+    rest = line.removeprefix(name)
+    return f"“{name}”{rest}" if rest != line else rest
 
 
 def _refused(reason: str, order: Sequence[str]) -> Values:
@@ -280,7 +283,7 @@ def _reading(draft: Draft) -> Values:
         delimiter = f" ({train_rows.delimiter_words(table.delimiter)})"
     header = ""
     if table and asked.header is None:
-        header = " (yes)" if table.header else " (no)"
+        header = " (unclear)" if draft.unread else " (yes)" if table.header else " (no)"
     return (
         gr.update(
             choices=[(f"Detect{found}", DETECT), *ENCODINGS],

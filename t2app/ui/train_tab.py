@@ -69,7 +69,7 @@ STEPS = (
 ROLE_LABELS = {
     "question": "Question",
     "answer": "Right answer",
-    "context": "Context, below the question",
+    "context": "Context",
     "choices": "Options to choose from",
     "tests": "Tests for a program",
     "system": "System prompt",

@@ -56,7 +56,7 @@ def test_rows_that_cannot() -> None:
     }
     assert report.rejected[-1].cells == ("dam\ufffdaged", "1")
     assert report.summary().endswith(
-        "Rejected: 2 conflicting answers, 2 empty cell, 1 duplicate, 1 unreadable answer, "
+        "Rejected: 2 conflicting answers, 2 empty cells, 1 duplicate, 1 unreadable answer, "
         "1 damaged text."
     )
 
@@ -246,7 +246,7 @@ def test_check_of_human_eval() -> None:
 def test_a_chosen_reward() -> None:
     report = check(table(*sums(12)), reward="contains")
     assert (report.reward, report.objective) == ("contains", "rl")
-    assert report.why.startswith("As you chose: the gold answer occurs in the answer.")
+    assert report.why.startswith("As you chose: the right answer occurs in the answer.")
     assert check(table(*sums(12)), reward="overlap").objective == "sft"
     code = check(table(*((f"q{i}", "f(1) -> 1", "4") for i in range(12)),
                        columns=("question", "tests", "answer")), reward="exact")  # fmt: skip

@@ -97,7 +97,7 @@ def test_pasted_and_uploaded_examples(engine, tmp_path) -> None:
 def test_one_example_is_shown_as_it_is_asked(engine) -> None:
     shown = begin(engine)[4]
     assert "Row 1, as it will be asked and answered" in shown
-    assert "user: What is 2 + 3?\n  assistant: 5" in shown
+    assert "user: What is 2 + 3?\nassistant: 5" in shown
 
 
 def test_a_question_about_the_rows_can_be_answered(engine, tmp_path) -> None:
