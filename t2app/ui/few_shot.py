@@ -141,7 +141,9 @@ def _tried() -> str:
 
 def _reading() -> Parts:
     """How rows that were pasted or uploaded are read, where that cannot be told."""
-    with gr.Accordion(act.READING, open=False, elem_classes="t2-fold", elem_id="t2-shots-reading"):
+    with gr.Accordion(
+        act.READING, open=False, elem_classes="t2-fold", elem_id="t2-shots-reading"
+    ) as reading:
         header = gr.Dropdown(
             [("Detect", DETECT), ("Yes", "yes"), ("No", "no")],
             value=DETECT,
@@ -157,11 +159,11 @@ def _reading() -> Parts:
         )
         columns = gr.Textbox(
             label="Columns",
-            info="Empty: guessed. Else such as question=NAME, answer=NAME",
+            info="Left empty, they are guessed. Or by name: question=text, answer=label",
             max_lines=1,
             elem_id="t2-shots-columns",
         )
-    return {"header": header, "encoding": encoding, "columns": columns}
+    return {"reading": reading, "header": header, "encoding": encoding, "columns": columns}
 
 
 def _settings() -> Parts:
@@ -305,7 +307,7 @@ def _wire_search(resident: Resident, parts: Parts) -> None:
     parts["start"].click(
         resident.bind(act.begin),
         [*given, *parts["settings"]],
-        [*_of(parts, asked), *buttons],
+        [*_of(parts, asked), *buttons, parts["reading"]],
         **AT_ONCE,
     )
     searching = parts["ticket"].change(

@@ -119,7 +119,8 @@ def begin(
     ``header``, ``encoding`` and ``columns`` say how rows that were pasted or uploaded are read.
 
     Gives the search, the result (none yet), the ticket, the notice, words about the examples, the
-    state of the search, and the buttons to search and to stop.
+    state of the search, the buttons to search and to stop, and the part that says how rows are
+    read, which unfolds where that has to be said.
     """
     try:
         settings = settings_from(*given)
@@ -135,10 +136,12 @@ def begin(
         names = tuple(experts or ()) or None
         found = replace(found, notes=(*found.notes, *few_shot.notes(engine, settings, names)))
     except T2Error as error:
-        line = _settle(error) if isinstance(error, data.Unclear) else str(error)
+        asks = isinstance(error, data.Unclear)
+        line = _settle(error) if asks else str(error)
         if path:  # where it is on this computer is not shown
             line = quoted(line.replace(str(path), Path(path).name), Path(path).name)
-        return SAME, SAME, SAME, note(line), *(SAME,) * 4
+        unfolded = gr.update(open=True) if asks else SAME
+        return SAME, SAME, SAME, note(line), *(SAME,) * 4, unfolded
     name = suggested_name(f"{Path(table.name).stem}-mix", engine.library.experts())
     return (
         Search(found, settings, name, names, engine.base.base),
@@ -149,6 +152,7 @@ def begin(
         view.waiting("Trying the first generation of mixes. The first one takes longest."),
         gr.update(visible=False),
         gr.update(visible=True),
+        SAME,
     )
 
 

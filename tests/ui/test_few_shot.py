@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import gradio as gr
 import pandas as pd
 import pytest
 
@@ -102,7 +103,9 @@ def test_one_example_is_shown_as_it_is_asked(engine) -> None:
 
 def test_a_question_about_the_rows_can_be_answered(engine, tmp_path) -> None:
     rows = "hello,hi\nbye,see you\nthanks,welcome\n"
-    asked = said(begin(engine, PASTED, pasted=rows)[NOTICE])
+    *shown, reading = begin(engine, PASTED, pasted=rows)
+    assert reading == gr.update(open=True)
+    asked = said(shown[NOTICE])
     assert "first row may name the columns" in asked
     assert "--" not in asked
     found = begin(
