@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -210,6 +210,7 @@ class Engine:
         draws = _draws(_row_seeds(seed, len(prompts)), len(prompts), steps).to(self.base.device)
         cache = DynamicCache(config=self.model.config)
         effect = self.execution.effect(delta)
+        ended = self._text_ends(len(prompts))
         for step in range(steps):
             logits = self._forward(ids, mask, cache, effect)
             tokens = _pick(logits, temperature, draws[:, step])
@@ -227,7 +228,7 @@ class Engine:
             alive = [
                 i
                 for i, (row, token) in enumerate(zip(rows, said, strict=True))
-                if token not in self.ends and step + 1 < limits[row]
+                if token not in self.ends and step + 1 < limits[row] and not ended(row, token)
             ]
             if not alive or step + 1 == steps:
                 return
@@ -243,6 +244,17 @@ class Engine:
                 effect = self.execution.effect(delta, step + 1)
             ids = tokens[:, None]
             mask = torch.nn.functional.pad(mask, (0, 1), value=1)
+
+    def _text_ends(self, rows: int) -> Callable[[int, int], bool]:
+        """Whether a row has now said the text that ends its turn, where that is no token."""
+        longest = self.chat.longest_end
+        last: list[deque[int]] = [deque(maxlen=longest) for _ in range(rows)]
+
+        def ended(row: int, token: int) -> bool:
+            last[row].append(token)
+            return longest > 0 and self.chat.says_end(list(last[row]))
+
+        return ended
 
     def generate(
         self,

@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from t2app.data import check
+from t2app.data import Preview, check, preview
 from t2app.data.check import AUTO, Report
 from t2app.data.columns import Columns
 from t2app.data.table import Table
@@ -41,6 +41,10 @@ class Shots:
         if len(self.shots) < FEWEST_SHOTS:
             raise T2Error(_too_few(self.task.name, len(self.shots)))
 
+    def preview(self) -> Preview:
+        """The first example as it is asked and answered."""
+        return preview(self.task, self.shots[0])
+
 
 def read(
     table: Table,
@@ -56,7 +60,7 @@ def read(
 
     At most ``test`` others measure the result. ``engine`` finds the rows that are too long for its
     model. Raises T2Error where fewer than ``FEWEST_SHOTS`` rows can be used, with the reason of the
-    first that cannot.
+    first that cannot, and Unclear where columns were guessed and lose more than half of the rows.
     """
     if test < 0:
         raise T2Error(f"{test} rows cannot measure the result: take 0 or more")
@@ -68,6 +72,8 @@ def read(
     report = check(table, columns, reward=reward, seed=seed, **limits)
     if report.used < FEWEST_SHOTS:
         raise T2Error(_too_few(table.name, report.used) + _first(report))
+    if report.doubt:
+        raise report.doubt
     task = assemble(report)
     every = [problem for rows in task.rows.values() for problem in rows]
     rng = random.Random(seed)
@@ -95,7 +101,8 @@ def _first(report: Report) -> str:
 
 
 def _notes(report: Report, drawn: int, rest: int) -> Iterator[str]:
-    """How answers are judged, what cannot be used, what the rest is for."""
+    """How the rows were read and are judged, what cannot be used, what the rest is for."""
+    yield from (f"{note[:1].upper()}{note[1:]}." for note in report.notes)
     yield report.why
     if drawn == FEWEST_SHOTS:
         yield "Two examples say little about a task: many mixes will do equally well on them."

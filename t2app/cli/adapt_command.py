@@ -13,7 +13,8 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from t2app.cli.common import add_model, load_engine, note, print_json
+from t2app.cli import rows
+from t2app.cli.common import Line, add_model, load_engine, note, print_json
 from t2app.errors import T2Error
 
 if TYPE_CHECKING:
@@ -54,16 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--experts", metavar="NAME,...", help="experts to mix (default: all)")
     parser.add_argument("--reward", choices=("auto", *REWARDS), default="auto")
-    parser.add_argument(
-        "--columns", metavar="ROLE=NAME,...", help="question, answer, ... ; default: guessed"
-    )
-    parser.add_argument("--encoding", help="such as cp1252; default: detected")
-    parser.add_argument("--delimiter", help="comma, semicolon, tab or pipe; default: detected")
-    parser.add_argument(
-        "--header",
-        action=argparse.BooleanOptionalAction,
-        help="the first row names the columns, or not; default: detected",
-    )
+    rows.add_reading(parser)
     parser.add_argument(
         "--fitness",
         choices=tuple(FITNESS),
@@ -82,9 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Search, measure, keep, print."""
-    from t2app import data
     from t2app.adapt import few_shot, mixes, shots
-    from t2app.data import columns
     from t2app.svf.library import check_name
 
     settings = few_shot.Settings(
@@ -95,11 +85,9 @@ def run(args: argparse.Namespace) -> int:
     )
     if args.name is not None:
         check_name(args.name)
-    table = data.read_table(
-        args.file, encoding=args.encoding, delimiter=args.delimiter, header=args.header
-    )
+    table, columns = rows.read(args)
     options = {
-        "columns": data.guess(table, columns.parse(args.columns) if args.columns else None),
+        "columns": columns,
         "reward": args.reward,
         "shots": args.shots,
         "test": args.test,
@@ -111,7 +99,8 @@ def run(args: argparse.Namespace) -> int:
         raise T2Error(f"expert {args.name!r} exists already: choose another --name, or --overwrite")
     examples = shots.read(table, **options, engine=engine)
     names = args.experts.split(",") if args.experts else None
-    for line in (*examples.notes, *few_shot.notes(engine, settings, names)):
+    shown = examples.preview()
+    for line in (*examples.notes, *shown.lines(), *few_shot.notes(engine, settings, names)):
         note(line)
     generations = list(_shown(few_shot.search(engine, examples, settings, names)))
     if not generations:
@@ -130,6 +119,7 @@ def run(args: argparse.Namespace) -> int:
             overwrite=args.overwrite,
         )
     found = _report(generations, measured, None if path is None else str(path))
+    found["preview"] = shown.to_dict()
     if args.json:
         print_json(found)
     else:
@@ -155,13 +145,15 @@ def _measured(engine: Engine, examples: Shots, found: Found) -> dict[str, Any]:
     from t2app.evaluation.few_shot import measuring
 
     report: dict[str, Any] = {"examples": None, "rest": None}
+    line = Line()
     try:
         for measured in measuring(engine, examples, found):
-            report, done, total = measured.report, measured.done, measured.total
-            end = "\n" if done == total else ""
-            note(f"\rmeasuring base and mix: {done:,} of {total:,} rows", end=end)
+            report = measured.report
+            line.show(f"measuring base and mix: {measured.done:,} of {measured.total:,} rows")
+        line.end()
     except KeyboardInterrupt:
-        note("\nstopped: the mix is kept, with the figures so far")
+        line.end()
+        note("stopped: the mix is kept, with the figures so far")
     return report
 
 

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
+
+ERASE = "\r\x1b[K"  # a terminal's line
+SECONDS_BETWEEN = 10.0  # lines of progress in a log file
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -53,16 +58,66 @@ def load_engine(args: argparse.Namespace):
 
 
 def loading() -> Callable[[str, int, int], None]:
-    """A ``Report`` for a model that is being loaded: one line, with the time left."""
+    """A ``Report`` for a model that is being loaded: how far it is, with the time left."""
     from t2app.models.words import Pace
 
-    pace = Pace()
+    pace, line, current = Pace(), Line(), ""
 
     def report(stage: str, done: int, total: int) -> None:
-        if total:
-            note(f"\r{pace(stage, done, total):<60}", end="\n" if done == total else "")
+        nonlocal current
+        if not total:
+            return
+        if stage != current:
+            line.end()
+            current = stage
+        line.show(pace(stage, done, total))
+        if done == total:
+            line.end()
 
     return report
+
+
+class Line:
+    """How far something is, on standard error.
+
+    On a terminal it is one line that changes. A log file gets the first text, one every
+    ``SECONDS_BETWEEN`` seconds, and the last.
+    """
+
+    def __init__(self) -> None:
+        self.live = sys.stderr.isatty()
+        self._open = False  # on a terminal: the line has a text and no end yet
+        self._waiting: str | None = None
+        self._next = -math.inf
+
+    def show(self, text: str) -> None:
+        """How far it is now."""
+        if self.live:
+            note(f"{ERASE}{text}", end="")
+            self._open = True
+        elif time.monotonic() < self._next:
+            self._waiting = text
+        else:
+            self._say(text)
+
+    def end(self) -> None:
+        """It goes no further: the last text stays."""
+        if self._open:
+            note("")
+        if self._waiting is not None:
+            self._say(self._waiting)
+        self._open, self._next = False, -math.inf
+
+    def clear(self) -> None:
+        """Take it off a terminal; a log file keeps the last text."""
+        if self.live:
+            note(ERASE, end="")
+            self._open = False
+        self.end()
+
+    def _say(self, text: str) -> None:
+        note(text)
+        self._waiting, self._next = None, time.monotonic() + SECONDS_BETWEEN
 
 
 def note(text: str, end: str = "\n") -> None:

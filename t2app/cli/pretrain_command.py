@@ -6,7 +6,7 @@ import argparse
 from dataclasses import fields
 from pathlib import Path
 
-from t2app.cli.common import add_json, note, print_json
+from t2app.cli.common import Line, add_json, print_json
 from t2app.config import TINY_DIR
 
 
@@ -33,14 +33,16 @@ def run(args: argparse.Namespace) -> int:
     from t2app.tiny import pretrain
 
     recipe = pretrain.Recipe(**{f.name: getattr(args, f.name) for f in fields(pretrain.Recipe)})
+    line = Line()
     out = pretrain.run(
         args.out,
         recipe,
         device=args.device,
         checkpoint_every=args.checkpoint_every,
         compile_model=args.compile,
-        report=_show,
+        report=lambda p: line.show(_words(p)),
     )
+    line.end()
     if args.json:
         print_json({"path": str(out), "steps": recipe.steps, "seed": recipe.seed})
     else:
@@ -48,8 +50,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _show(p: dict[str, float]) -> None:
-    note(
+def _words(p: dict[str, float]) -> str:
+    """How far it is."""
+    return (
         f"step {p['step']}/{p['steps']}  loss {p['loss']:.3f}  "
         f"{p['tokens'] / p['seconds']:.0f} tokens/s  {p['left'] / 60:.0f} min left"
     )

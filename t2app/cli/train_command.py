@@ -16,23 +16,19 @@ Several processes or machines train one expert together: accelerate launch ... -
 from __future__ import annotations
 
 import argparse
-import re
 import signal
-import sys
 import threading
-import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from t2app.cli import common, try_reward
+from t2app.cli import common, rows, try_reward
 from t2app.cli.common import add_model, load_engine, print_json
 from t2app.errors import T2Error
 
 if TYPE_CHECKING:
-    from t2app.data import Preview, Report
+    from t2app.data import Preview
     from t2app.engine import Engine
     from t2app.tasks import Task
     from t2app.training.loop import Progress
@@ -40,7 +36,6 @@ if TYPE_CHECKING:
     from t2app.training.runs import Run, Spec, Status
     from t2app.training.settings import Settings
 
-SHOWN = 5  # rejected rows
 BAR = 24  # characters
 LAST = "the last one"
 FOR_FILES = (
@@ -118,18 +113,7 @@ def _add_file_arguments(group: Any) -> None:
         default=None,
         help="show what the reward gives on the first rows, and train nothing",
     )
-    group.add_argument(
-        "--columns",
-        metavar="ROLE=NAME,...",
-        help="question, answer, context, choices (A+B+C+D), tests, system; default: guessed",
-    )
-    group.add_argument("--encoding", help="such as cp1252; default: detected")
-    group.add_argument("--delimiter", help="comma, semicolon, tab or pipe; default: detected")
-    group.add_argument(
-        "--header",
-        action=argparse.BooleanOptionalAction,
-        help="the first row names the columns, or not; default: detected",
-    )
+    rows.add_reading(group)
     group.add_argument(
         "--tell",
         action=argparse.BooleanOptionalAction,
@@ -153,18 +137,16 @@ def run(args: argparse.Namespace) -> int:
         return try_reward.run(args)
     parallel.choose_device()
     say = common.note if parallel.is_main() else _silent
-    if args.file and args.resume is None:
-        engine, task, rejected = _from_file(args, say)
-    else:
-        engine = load_engine(args)
-        task, rejected = _built_in(engine, args.task), ""
+    given = rows.FileRows(args, say) if args.file and args.resume is None else None
+    engine = load_engine(args)
+    task, rejected = given.task(engine) if given else (_built_in(engine, args.task), "")
     world = parallel.World.join(engine.base.device)
     try:
         if args.resume is not None:
             spec, task, kept = _unfinished(engine, args, world)
         else:
             spec, kept = _begin(engine, task, rejected, args, settings, world)
-        shown = _preview(task, spec, say)
+        shown = given.preview if given else _preview(task, spec, say)
         status = _train(engine, task, spec, kept, world)
     finally:
         world.leave()
@@ -216,7 +198,7 @@ def _begin(
     from t2app.training import runs
     from t2app.training.experts import spec_for
 
-    name = args.name or (_name_of(args.file) if args.file else args.task)
+    name = args.name or (rows.name_of(args.file) if args.file else args.task)
     spec = spec_for(engine, task, name, settings, overwrite=args.overwrite, size=args.test)
     spec = world.agree(spec)
     if not world.main:
@@ -301,10 +283,10 @@ def _ctrl_c() -> Iterator[threading.Event]:
 
 
 class _Bar:
-    """Progress on standard error: one line that changes on a terminal, else a line a step."""
+    """Progress on standard error: a bar on a terminal, in a log file a line now and then."""
 
     def __init__(self) -> None:
-        self._live = sys.stderr.isatty()
+        self._line = common.Line()
         self._last = ""
         self._alarms: list[dict[str, Any]] = []
 
@@ -317,17 +299,22 @@ class _Bar:
             self.clear()
             common.note(f"alarm: {alarms.line(alarm)}")
         self._alarms = status.alarms
-        if self._live:
-            common.note(f"\r\x1b[K{self._line(status, progress)}", end="")
+        if self._line.live:
+            self._line.show(self._bar(status, progress))
         elif progress is not None:
-            common.note(progress_line(progress))
+            self._line.show(progress_line(progress))
         elif status.why and status.why != self._last:
-            common.note(status.why)
+            self._say(status.why)
             self._last = status.why
         elif status.state == "running" and status.done in (0, status.total):
-            common.note(status.phase)
+            self._say(status.phase)
 
-    def _line(self, status: Status, progress: Progress | None) -> str:
+    def _say(self, text: str) -> None:
+        """A line of a log file that is no step."""
+        self._line.end()
+        common.note(text)
+
+    def _bar(self, status: Status, progress: Progress | None) -> str:
         done = round(BAR * status.done / status.total) if status.total else 0
         left = "" if status.seconds_left is None else f"  {_clock(status.seconds_left)} left"
         if progress is not None:
@@ -338,8 +325,7 @@ class _Bar:
 
     def clear(self) -> None:
         """Leave the line to what follows."""
-        if self._live:
-            common.note("\r\x1b[K", end="")
+        self._line.clear()
 
 
 def _clock(seconds: float) -> str:
@@ -350,10 +336,12 @@ def _preview(task: Task, spec: Spec, say: Any) -> Preview:
     """Show the first row that is trained on as it will be asked and answered."""
     from t2app import data
 
-    rows = task.rows["train"] if isinstance(task, data.RowsTask) else ()
-    shown = data.preview(
-        task, rows[0] if rows else task.problems("train", 1, spec.settings.seed)[0]
+    first = (
+        task.rows["train"][0]
+        if isinstance(task, data.RowsTask)
+        else task.problems("train", 1, spec.settings.seed)[0]
     )
+    shown = data.preview(task, first)
     for line in shown.lines():
         say(line)
     return shown
@@ -379,66 +367,3 @@ def _print(args: argparse.Namespace, spec: Spec, status: Status, shown: Preview,
     for alarm in report["alarms"]:
         print(f"alarm: {alarms.line(alarm)}")
     return 0
-
-
-# -- the rows ------------------------------------------------------------------------------------
-
-
-def _from_file(args: argparse.Namespace, say: Any) -> tuple[Engine, Task, str]:
-    """The task of a file, and the rows that it leaves out, as CSV.
-
-    What is wrong with it is told before a model is loaded.
-    """
-    from t2app import data
-    from t2app.data import columns
-
-    table = data.read_table(
-        args.file, encoding=args.encoding, delimiter=args.delimiter, header=args.header
-    )
-    found = data.guess(table, columns.parse(args.columns) if args.columns else None)
-    options = {
-        "reward": try_reward.chosen(args.reward),
-        "seed": args.seed,
-        "tell": args.tell is not False,
-    }
-    _tell(data.check(table, found, **options), args.rejected)
-    engine = load_engine(args)
-    report = data.check(
-        table,
-        found,
-        **options,
-        count_tokens=engine.count_tokens,
-        max_tokens=engine.longest_prompt,
-    )
-    _tell(report, args.rejected)
-    say(
-        f"{table.name}: {table.encoding}"
-        + (f", delimiter {table.delimiter!r}" if table.delimiter else f", {table.format}")
-        + f", {', '.join(f'{role} {name!r}' for role, name in found.to_dict().items())}"
-    )
-    say(report.summary())
-    for row in report.rejected[:SHOWN]:
-        say(f"  row {row.number}: {row.reason}")
-    if len(report.rejected) > SHOWN:
-        say(f"  and {len(report.rejected) - SHOWN} more; --rejected FILE writes them all")
-    for note in report.notes:
-        say(note)
-    say(report.why)
-    return engine, data.build(report, description=args.description), report.rejected_csv()
-
-
-def _tell(report: Report, path: str | None) -> None:
-    """Write the rejected rows where they were asked for; T2Error where too few are left."""
-    if path is not None:
-        try:
-            Path(path).write_text(report.rejected_csv(), "utf-8")
-        except OSError as error:
-            raise T2Error(f"cannot write {path!r}: {error.strerror or error}") from error
-    if report.problem:
-        raise T2Error(report.problem)
-
-
-def _name_of(file: str) -> str:
-    """``Über data.csv`` -> ``uber-data``."""
-    plain = unicodedata.normalize("NFKD", Path(file).stem).encode("ascii", "ignore").decode()
-    return re.sub(r"[^a-z0-9_]+", "-", plain.lower()).strip("-_")[:41]

@@ -1,11 +1,11 @@
-"""The reward of a training run: chosen by name or file, and tried on rows without a model."""
+"""``train --try-reward``: what a reward gives on the first rows, without a model."""
 
 from __future__ import annotations
 
 import argparse
 from typing import TYPE_CHECKING
 
-from t2app.cli import common
+from t2app.cli import common, rows
 from t2app.errors import T2Error
 
 if TYPE_CHECKING:
@@ -16,29 +16,18 @@ if TYPE_CHECKING:
 CLIP = 48  # characters of an answer
 
 
-def chosen(spec: str | None) -> str | Reward:
-    """The reward that ``--reward`` names; ``auto`` where it names none. Raises T2Error."""
-    from t2app.data.check import AUTO
-    from t2app.tasks import own
-
-    return AUTO if spec in (None, AUTO) else own.load(spec)
-
-
 def run(args: argparse.Namespace) -> int:
     """Print what the reward gives on the first rows of the file, and what to know of it."""
     from t2app import data
-    from t2app.data import bench, columns
+    from t2app.data import bench
     from t2app.data.rows import problems_of
 
-    table = data.read_table(
-        args.file, encoding=args.encoding, delimiter=args.delimiter, header=args.header
-    )
-    found = data.guess(table, columns.parse(args.columns) if args.columns else None)
-    report = data.check(table, found, reward=chosen(args.reward), seed=args.seed)
-    rows = sorted((e for part in report.splits.values() for e in part), key=lambda e: e.number)
-    if not rows:
+    table, columns = rows.read(args)
+    report = data.check(table, columns, reward=rows.reward_of(args.reward), seed=args.seed)
+    used = sorted((e for part in report.splits.values() for e in part), key=lambda e: e.number)
+    if not used:
         raise T2Error(report.problem or f"{table.name} has no rows that can be used")
-    lines = bench.lines(report.rule, problems_of(rows, table, report.rule))
+    lines = bench.lines(report.rule, problems_of(used, table, report.rule))
     if args.json:
         common.print_json(
             {

@@ -48,6 +48,10 @@ class Example:
         return [*system, {"role": "user", "content": in_front(instruction, self.question)}]
 
 
+# Reasons that end in one of these have a plural.
+_COUNTED = tuple("cell duplicate value answer conversation call picture".split())
+
+
 class Sieve:
     """Collects rejected rows."""
 
@@ -187,7 +191,9 @@ def _function(tests: str) -> str | None:
 
 
 def kinds(rejected: Sequence[Rejected]) -> str:
-    """How many rows were left out for what: ``2 empty cell, 1 duplicate``."""
+    """How many rows were left out for what: ``2 empty cells, 1 duplicate, 1 too long``."""
     counts: Mapping[str, int] = Counter(row.reason.split(":")[0] for row in rejected)
     ranked = sorted(counts.items(), key=lambda item: -item[1])
-    return ", ".join(f"{n} {kind}" for kind, n in ranked)
+    return ", ".join(
+        f"{n} {kind}{'s' if n > 1 and kind.endswith(_COUNTED) else ''}" for kind, n in ranked
+    )

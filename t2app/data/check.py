@@ -167,7 +167,10 @@ def _judged(
     """The reward that was asked for, or the one that fits."""
     if reward == AUTO:
         found = suggest(
-            [e.answer for e in examples], options=bool(columns.choices), tests=bool(columns.tests)
+            [e.answer for e in examples],
+            [e.question for e in examples],
+            options=bool(columns.choices),
+            tests=bool(columns.tests),
         )
         return found, REWARDS[found.reward]
     rule = own.find(reward) if isinstance(reward, str) else reward
@@ -278,7 +281,7 @@ def _doubt(
         f"({kinds(rejected)}; first row {rejected[0].number}, {rejected[0].reason})",
         f"if that is right, say so (--columns {columns.option()}), else name other columns, or "
         "--header, --delimiter or --encoding",
-        "Choose other columns below, or leave out the rows that cannot be used.",
+        "Say below that these columns are right, or choose others.",
         table,
     )
 

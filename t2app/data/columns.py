@@ -245,11 +245,14 @@ class _Guess:
         found = left if len(left) == 1 else fits
         if len(found) != 1 or (role == "question" and self.facts[found[0]].aside):
             return None
-        self.notes.append(f"{found[0]!r} is taken for the {role}: no other column can be it")
+        rank = role_rank(found[0], role)
+        if rank is None or rank >= len(NAMES[role]):
+            self.notes.append(f"{found[0]!r} is taken for the {role}: no other column can be it")
         return (found[0],)
 
     def _cannot_tell(self, missing: Sequence[str]) -> Unclear:
         name, which = self.table.name, " and which the ".join(missing)
+        unsplit = len(self.table.columns) == 1 and self.table.delimiter is not None
         rows = self.table.rows[:1]
         first = " | ".join(short(cell, 30) for row in rows for cell in row.cells[:6])
         return Unclear(
@@ -257,9 +260,9 @@ class _Guess:
             f"{name}: it is not clear which column is the {which}. The columns are "
             f"{_listed(self.table.columns)}"
             + (f"; first row: {first}" if first else "")
-            + (". Is the delimiter right?" if len(self.table.columns) == 1 else ""),
+            + (". Is the delimiter right?" if unsplit else ""),
             "say which (--columns question=NAME,answer=NAME"
-            + (" or --delimiter)" if len(self.table.columns) == 1 else ")"),
+            + (" or --delimiter)" if unsplit else ")"),
             "Choose the question and the answer below.",
             self.table,
         )

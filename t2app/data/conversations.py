@@ -14,7 +14,7 @@ from typing import Any
 from t2app.data.names import plain
 from t2app.errors import T2Error
 
-ROLE_KEYS, TEXT_KEYS = ("role", "from", "speaker"), ("content", "value", "text", "message")
+ROLE_KEYS, TEXT_KEYS = ("role", "from", "speaker"), ("content", "value", "text", "message", "parts")
 _ROLES = {
     "system": "system developer",
     "user": "user human prompter customer question instruction input client",
@@ -47,6 +47,19 @@ class Turn:
     question: str
     answer: str | None
     system: str | None = None
+
+
+def spoken(value: Any) -> Any:
+    """The text of a system turn that comes as an object or in parts; any other value as it is."""
+    if isinstance(value, Mapping) and _key(value, TEXT_KEYS):
+        return _text(value)
+    if (
+        isinstance(value, (list, tuple))
+        and value
+        and all(isinstance(part, Mapping) and isinstance(part.get("text"), str) for part in value)
+    ):
+        return _text({"content": list(value)})
+    return value
 
 
 def is_conversation(value: Any) -> bool:

@@ -66,6 +66,8 @@ DAMAGE = 0.002  # the share of characters that may be unreadable
 # Python's own, for host names and source code.
 NOT_FOR_FILES = ("idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "utf-7")
 REMEDY = "open it where it was made and save it as CSV (UTF-8)"
+PACKED = {"a gzip file", "a bzip2 file", "an xz file", "a zstd file"}
+UNPACK = "unpack it, and give the file that is inside"
 _CONTROL = bytes(b for b in range(32) if b not in b"\t\n\v\f\r\x1a\x1b\0")
 # A double byte may end in a letter, never in what stands between words.
 _BETWEEN_WORDS = re.compile(rb"[\s,;\"'.?!0-9()]+")
@@ -80,7 +82,8 @@ def decode(data: bytes, name: str, encoding: str | None = None) -> tuple[str, st
     """
     for magic, kind in NOT_TEXT:
         if data.startswith(magic):
-            raise T2Error(f"{name} is {kind}, not text: {REMEDY}")
+            remedy = UNPACK if kind in PACKED else REMEDY
+            raise T2Error(f"{name} is {kind}, not text: {remedy}")
     chosen = _known(encoding) if encoding else detect(data, name)
     try:
         text = data.decode(chosen, "strict" if encoding else "replace")

@@ -138,13 +138,33 @@ def _of_whole(value: Any, name: str) -> Items:
     """One value that holds all rows."""
     notes: list[str] = []
     if isinstance(value, dict):
+        _refuse_nothing(value, name)
         value, notes = _unwrapped(value, name)
-    if not isinstance(value, list) or not value:
+    if not isinstance(value, list) or not any(value):
         raise T2Error(
             f"{name} has no rows: it is not JSON Lines or a list of objects such as "
             '{"question": "...", "answer": "..."}'
         )
     return Items(_ARRAY, list(enumerate(value, 1)), notes=notes)
+
+
+def _refuse_nothing(value: Mapping[str, Any], name: str) -> None:
+    """Raise T2Error for an object that could hold rows and holds none, as ``{"data": []}``."""
+    if any(map(_holds_something, value.values())):
+        is_a_row = any(is_known(key) for key, v in value.items() if isinstance(v, str) and v)
+        if is_a_row or any(isinstance(v, (list, dict)) and any(v) for v in value.values()):
+            return
+    empty = [key for key, v in value.items() if isinstance(v, (list, dict))]
+    if empty or not value:
+        where = f"there is nothing under {' and '.join(map(repr, empty))}" if empty else "it is {}"
+        raise T2Error(f"{name} has no rows: {where}")
+
+
+def _holds_something(value: Any) -> bool:
+    """Whether a value is more than lists of nothing."""
+    if isinstance(value, (list, dict)):
+        return any(map(_holds_something, value.values() if isinstance(value, dict) else value))
+    return value not in (None, "")
 
 
 def _unwrapped(value: dict[str, Any], name: str) -> tuple[Any, list[str]]:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from t2app.tasks.numbers import is_number, number_in
 from t2app.tasks.text import length, normalise, short
 
+_NUMBERS = re.compile(r"\d+")
 # More different answers than this are treated as free ones.
 MOST_LABELS = 100
 # Rows that a label has on average, at least.
 REPEATS = 4
 LABEL_WORDS = 25
+# Whole numbers that stand for classes: so many different ones at most, none larger than this.
+MOST_CODES, LARGEST_CODE = 10, 100
+# Two, or three in so many rows, are classes whatever is asked.
+CERTAIN_ROWS = 30
 
 
 def closed(golds: Sequence[str]) -> tuple[str, ...] | None:
@@ -26,6 +33,27 @@ def closed(golds: Sequence[str]) -> tuple[str, ...] | None:
     counts = Counter(map(normalise, golds))
     ranked = sorted(spelled, key=lambda key: (-counts[key], key))
     return tuple(spelled[key] for key in ranked)
+
+
+def codes(golds: Sequence[str], questions: Sequence[str] = ()) -> tuple[str, ...] | None:
+    """The labels, in order, where answers are numbers that stand for classes; else None.
+
+    Such as 0 and 1, or 1 to 5 for stars: few whole numbers, each in several rows. More than two may
+    as well be results, and are where most questions hold two numbers to reckon with.
+    """
+    labels = closed(golds)
+    if not labels or len(labels) > MOST_CODES or min(Counter(map(normalise, golds)).values()) < 2:
+        return None
+    values = [number_in(label) if is_number(label) else None for label in labels]
+    if any(v is None or v.denominator > 1 or abs(v) > LARGEST_CODE for v in values):
+        return None
+    if len({*values}) < len(labels):  # 1 and 1.0 are one number
+        return None
+    certain = len(labels) == 2 or (len(labels) == 3 and len(golds) >= CERTAIN_ROWS)
+    reckoned = sum(len(_NUMBERS.findall(question)) > 1 for question in questions)
+    if not certain and 2 * reckoned > len(questions):
+        return None
+    return tuple(label for _, label in sorted(zip(values, labels, strict=True)))
 
 
 def repeat(golds: Sequence[str], different: int) -> bool:

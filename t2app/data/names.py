@@ -28,7 +28,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "context": ("context", "input", "passage", "background", "paragraph"),
     "choices": ("choices", "options", "alternatives", "endings", "answer options"),
     "tests": ("tests", "test", "test list", "test cases", "unit tests", "asserts"),
-    "system": ("system", "system prompt", "system message"),
+    "system": ("system", "system prompt", "system message", "system instruction"),
 }  # fmt: skip
 ROLES = tuple(NAMES)
 # Two columns that only together are what is asked, and the order that they come in.

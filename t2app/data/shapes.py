@@ -25,6 +25,7 @@ from t2app.data.conversations import (
     refuse_most,
     refuse_preferences,
     single,
+    spoken,
     turn_of,
 )
 from t2app.data.json_rows import nested, texts_of
@@ -35,6 +36,7 @@ Record = tuple[int, dict[str, Any]]
 LETTERS = "ABCDEFGH"
 MOST = 0.5  # the share of the rows that has to be of a shape
 _TOOLS = ("tools", "functions")
+_KEYS = ("id", "idx", "index")  # of rows
 _HALVES = {"prompt": "user", "completion": "assistant"}  # as TRL has them
 _LOOKED_AT = 200  # rows
 
@@ -115,6 +117,7 @@ def _converted(
 ) -> list[Record]:
     """The records with the first shape that fits made plain."""
     records = _without_history(records, found, name)
+    records, columns = _unpacked(records, columns, found)
     talks = [c for c in columns if _all(records, c, is_conversation)]
     shape = _shape_of({plain(c) for c in columns})
     if talks:
@@ -126,6 +129,20 @@ def _converted(
     for _, record in records:
         _plain_options(record)
     return records
+
+
+def _unpacked(
+    records: list[Record], columns: Sequence[str], found: Builder
+) -> tuple[list[Record], Sequence[str]]:
+    """The keys of one object a row as columns: ``{"translation": {"en": ..., "fr": ...}}``."""
+    held = [c for c in columns if _all(records, c, lambda v: isinstance(v, dict))]
+    others = [c for c in columns if c not in held and plain(c) not in _KEYS]
+    if len(held) != 1 or others:
+        return records, columns
+    opened = [(n, r | r.pop(held[0]) if isinstance(r.get(held[0]), dict) else r)
+              for n, r in records]  # fmt: skip
+    found.notes.append(f"the cells are inside {held[0]!r}")
+    return opened, list(dict.fromkeys(key for _, record in opened for key in record))
 
 
 def _without_history(records: list[Record], found: Builder, name: str) -> list[Record]:
@@ -209,7 +226,7 @@ def _of_turns(
             found.rejected.append(Rejected(number, str(error), (as_cell(list(record.values())),)))
             continue
         prompts = [rest.pop(key) for key in list(rest) if role_rank(key, "system") is not None]
-        system = said.system or as_cell(next(iter(prompts), None))
+        system = said.system or as_cell(spoken(next(iter(prompts), None)))
         others = {k: v for k, v in rest.items() if k not in ("user", "assistant")}
         turns = {"system": system, "user": said.question, "assistant": said.answer}
         rows.append((number, {**turns, **others}))

@@ -11,7 +11,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from t2app.data import trial
-from t2app.data.labels import LABEL_WORDS, MOST_LABELS, closed, often, repeat
+from t2app.data.labels import LABEL_WORDS, MOST_LABELS, closed, codes, often, repeat
 from t2app.tasks.numbers import is_number, number_in
 from t2app.tasks.rewards import Objective, normalise
 from t2app.tasks.text import length, short
@@ -36,11 +36,17 @@ class Suggestion:
     why: str
 
 
-def suggest(golds: Sequence[str], *, options: bool = False, tests: bool = False) -> Suggestion:
+def suggest(
+    golds: Sequence[str],
+    questions: Sequence[str] = (),
+    *,
+    options: bool = False,
+    tests: bool = False,
+) -> Suggestion:
     """Choose by what most answers are, and by what a trial of the reward on them gives.
 
     ``options``: the rows have columns of options. ``tests``: they have tests. ``golds`` are the
-    answers as they stand in the file.
+    answers as they stand in the file, to ``questions``.
     """
     if tests:
         return Suggestion(
@@ -57,10 +63,21 @@ def suggest(golds: Sequence[str], *, options: bool = False, tests: bool = False)
         )
     if _share(golds, is_number) < MOST:
         return _of_text(golds, "")
+    if classes := codes(golds, questions):
+        return _of_codes(classes)
     tried = trial.of_golds("numeric", [gold for gold in golds if is_number(gold)])
     if tried.problem:
         return _of_text(golds, "Numbers alone do not tell the answers apart. ")
     return _of_numbers(golds)
+
+
+def _of_codes(classes: Sequence[str]) -> Suggestion:
+    return Suggestion(
+        "exact",
+        "rl",
+        f"The answers are {len(classes)} whole numbers that repeat ({', '.join(classes)}), as "
+        "labels do, so an answer counts as right when it is the same one and nothing else.",
+    )
 
 
 def _of_numbers(golds: Sequence[str]) -> Suggestion:

@@ -112,6 +112,11 @@ class ChatFormat:
         answer = self._thoughts.visible(text)
         return self._mark.split(answer, maxsplit=1)[0] if self._mark else answer
 
+    @property
+    def longest_end(self) -> int:
+        """The most tokens that the text at the end of a turn takes; 0 where a token ends turns."""
+        return len(self._mark.pattern.encode()) if self._mark else 0
+
     def says_end(self, ids: Sequence[int]) -> bool:
         """Whether the tokens hold the end of the turn, where that is text and no token."""
         return self._mark is not None and bool(self._mark.search(self._tokenizer.decode(ids)))

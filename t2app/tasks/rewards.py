@@ -118,10 +118,10 @@ def _no_pattern(gold: str) -> str | None:
 REWARDS = {
     name: Reward(name, summary, score, unreadable, ((name, 1.0),))
     for name, summary, score, unreadable in (
-        ("exact", "the answer is the gold answer", _best(exact), _no_words),
+        ("exact", "the same text as the right answer", _best(exact), _no_words),
         (
             "numeric",
-            "the marked result, or the last number, is the gold number",
+            "the marked result, or the last number, is the right number",
             _best(numeric),
             _no_number,
         ),
@@ -129,11 +129,11 @@ REWARDS = {
         ("code", "the program passes the tests of its row", _score_code, _no_tests),
         (
             "overlap",
-            "words in common with the gold answer, 0 to 1",
+            "words in common with the right answer, 0 to 1",
             _best(overlap),
             _no_words,
         ),
-        ("contains", "the gold answer occurs in the answer", _best(contains), _no_words),
+        ("contains", "the right answer occurs in the answer", _best(contains), _no_words),
         ("regex", "the gold pattern matches the answer", _best(matches), _no_pattern),
     )
 }

@@ -19,7 +19,7 @@ from t2app.ui import few_shot_handlers as act
 from t2app.ui.chat import AT_ONCE, QUIET, Chat
 from t2app.ui.resident import Resident
 from t2app.ui.shelf import Shelf
-from t2app.ui.train_data import reward_choices
+from t2app.ui.train_data import DETECT, ENCODINGS, reward_choices
 
 # One at a time: a search keeps the model busy for a minute.
 SEARCH: dict[str, Any] = {**QUIET, "concurrency_limit": 1, "concurrency_id": "searches"}
@@ -111,7 +111,7 @@ def _examples() -> Parts:
                 )
         gr.HTML("<h3>No examples at hand? Try some of these</h3>")
         tried = gr.HTML(_tried(), js_on_load=CLICKS, elem_id="t2-shots-try")
-        parts = _settings()
+        parts = _reading() | _settings()
         notice = gr.HTML(visible=False, elem_id="t2-shots-notice")
         with gr.Row(elem_classes="t2-actions"):
             start = gr.Button("Find the mix", variant="primary", elem_id="t2-shots-start")
@@ -137,6 +137,33 @@ def _tried() -> str:
         for number, example in enumerate(act.TRIED)
     )
     return f'<div class="t2-chips">{buttons}</div>'
+
+
+def _reading() -> Parts:
+    """How rows that were pasted or uploaded are read, where that cannot be told."""
+    with gr.Accordion(
+        act.READING, open=False, elem_classes="t2-fold", elem_id="t2-shots-reading"
+    ) as reading:
+        header = gr.Dropdown(
+            [("Detect", DETECT), ("Yes", "yes"), ("No", "no")],
+            value=DETECT,
+            label="First row names the columns",
+            elem_id="t2-shots-header",
+        )
+        encoding = gr.Dropdown(
+            [("Detect", DETECT), *ENCODINGS],
+            value=DETECT,
+            label="Encoding",
+            allow_custom_value=True,
+            elem_id="t2-shots-encoding",
+        )
+        columns = gr.Textbox(
+            label="Columns",
+            info="Left empty, they are guessed. Or by name: question=text, answer=label",
+            max_lines=1,
+            elem_id="t2-shots-columns",
+        )
+    return {"reading": reading, "header": header, "encoding": encoding, "columns": columns}
 
 
 def _settings() -> Parts:
@@ -272,6 +299,7 @@ def _wire_search(resident: Resident, parts: Parts) -> None:
     """The one event that searches, what starts it, what stops it, and what follows."""
     buttons = [parts["start"], parts["stop"]]
     given = _of(parts, ("ticket", "source", "grid", "text", "file", "reward", "count", "experts"))
+    given += _of(parts, ("header", "encoding", "columns"))
     asked = ("search", "result", "ticket", "notice", "examples", "state")
     parts["advanced"].expand(
         resident.bind(act.offered), parts["experts"], parts["experts"], **AT_ONCE
@@ -279,7 +307,7 @@ def _wire_search(resident: Resident, parts: Parts) -> None:
     parts["start"].click(
         resident.bind(act.begin),
         [*given, *parts["settings"]],
-        [*_of(parts, asked), *buttons],
+        [*_of(parts, asked), *buttons, parts["reading"]],
         **AT_ONCE,
     )
     searching = parts["ticket"].change(

@@ -22,6 +22,7 @@ from t2app import data
 from t2app.adapt import few_shot, mixes, shots
 from t2app.adapt.few_shot import Found, Generation, Settings
 from t2app.adapt.shots import Shots
+from t2app.data.columns import parse
 from t2app.data.examples import EXAMPLES
 from t2app.engine import Engine
 from t2app.errors import T2Error
@@ -31,7 +32,7 @@ from t2app.ui import few_shot_view as view
 from t2app.ui.asking import note
 from t2app.ui.experts_handlers import done, index
 from t2app.ui.shelf import Shelf
-from t2app.ui.train_data import cells_of
+from t2app.ui.train_data import DETECT, HEADERS, cells_of, quoted
 from t2app.ui.train_draft import suggested_name
 
 Values = tuple[Any, ...]
@@ -44,6 +45,14 @@ NOT_YET = "No search yet. What it tries, and what comes of it, shows up here."
 NOTHING_FOUND = "Search a mix first."
 NO_FILE = "Choose a file first, or type some examples."
 NOTHING_PASTED = "Paste some rows first: a question and its answer each."
+READING = "How the rows are read"
+# What settles a doubt there.
+SETTLED_BY = {
+    "encoding": "choose the encoding",
+    "header": "say whether the first row names the columns",
+    "columns": "name the columns of the question and of the answer",
+    "rows": "name the columns, these or others",
+}
 
 
 # Compared by identity: their parts, such as tensors, cannot be.
@@ -100,25 +109,39 @@ def begin(
     reward: str,
     count: float,
     experts: Sequence[str],
+    header: str,
+    encoding: str,
+    columns: str,
     *given: Any,
 ) -> Values:
     """Read the examples and open a search, or refuse and leave all as it was.
 
+    ``header``, ``encoding`` and ``columns`` say how rows that were pasted or uploaded are read.
+
     Gives the search, the result (none yet), the ticket, the notice, words about the examples, the
-    state of the search, and the buttons to search and to stop.
+    state of the search, the buttons to search and to stop, and the part that says how rows are
+    read, which unfolds where that has to be said.
     """
     try:
         settings = settings_from(*given)
-        table = _table(source, grid, pasted, path)
+        table = _table(source, grid, pasted, path, HEADERS.get(header), encoding)
         found = shots.read(
-            table, reward=reward, shots=int(count), seed=settings.seed, engine=engine
+            table,
+            columns=_columns(table, columns),
+            reward=reward,
+            shots=int(count),
+            seed=settings.seed,
+            engine=engine,
         )
         names = tuple(experts or ()) or None
         found = replace(found, notes=(*found.notes, *few_shot.notes(engine, settings, names)))
     except T2Error as error:
-        # Where this computer keeps what was uploaded is nobody's business.
-        line = str(error).replace(str(path), Path(path).name) if path else str(error)
-        return SAME, SAME, SAME, note(line), *(SAME,) * 4
+        asks = isinstance(error, data.Unclear)
+        line = _settle(error) if asks else str(error)
+        if path:  # where it is on this computer is not shown
+            line = quoted(line.replace(str(path), Path(path).name), Path(path).name)
+        unfolded = gr.update(open=True) if asks else SAME
+        return SAME, SAME, SAME, note(line), *(SAME,) * 4, unfolded
     name = suggested_name(f"{Path(table.name).stem}-mix", engine.library.experts())
     return (
         Search(found, settings, name, names, engine.base.base),
@@ -129,6 +152,7 @@ def begin(
         view.waiting("Trying the first generation of mixes. The first one takes longest."),
         gr.update(visible=False),
         gr.update(visible=True),
+        SAME,
     )
 
 
@@ -166,27 +190,37 @@ def settings_from(
         raise T2Error("a number under Advanced is missing: fill it in") from None
 
 
-def _table(source: str, grid: pd.DataFrame, pasted: str, path: str | None) -> data.Table:
+def _table(
+    source: str,
+    grid: pd.DataFrame,
+    pasted: str,
+    path: str | None,
+    header: bool | None,
+    encoding: str,
+) -> data.Table:
     """The examples as a table, from where they were put last."""
     if source == UPLOADED:
         if not path:
             raise T2Error(NO_FILE)
-        try:
-            return data.read_table(path, Path(path).name)
-        except data.Unclear as doubt:
-            hint = "Name the columns question and answer in the first row, and save it as UTF-8."
-            raise T2Error(f"{doubt.fact}. {hint}") from None
+        named = None if encoding in (DETECT, None, "") else str(encoding)
+        return data.read_table(path, Path(path).name, encoding=named, header=header)
     if source == PASTED:
         if not (pasted or "").strip():
             raise T2Error(NOTHING_PASTED)
-        try:
-            rows = pasted.encode("utf-8", "replace")
-            return data.read_table(rows, "pasted rows", encoding="utf-8")
-        except data.Unclear as doubt:
-            hint = "Put a row above them that says question and answer."
-            raise T2Error(f"{doubt.fact}. {hint}") from None
+        rows = pasted.encode("utf-8", "replace")
+        return data.read_table(rows, "pasted rows", encoding="utf-8", header=header)
     columns, cells = cells_of(grid)
     return data.table_from_cells(columns, cells, "typed examples")
+
+
+def _settle(doubt: data.Unclear) -> str:
+    """What is not clear, and where on this page to settle it."""
+    return f"{doubt.fact}. Under “{READING}”, {SETTLED_BY[doubt.about]}."
+
+
+def _columns(table: data.Table, named: str) -> data.Columns:
+    """The columns that were named, as ``question=NAME, answer=NAME``, and the rest guessed."""
+    return data.guess(table, parse(named) if (named or "").strip() else None)
 
 
 def example(event: gr.EventData) -> Values:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping
+from textwrap import dedent
 from typing import Any
 
 from t2app.adapt.few_shot import Found, Generation
@@ -20,9 +21,12 @@ BASE = "Base model"
 def shots_words(shots: Shots) -> str:
     """How many examples there are, and what people have to know of them."""
     notes = "".join(f"<li>{html.escape(note)}</li>" for note in shots.notes)
+    head, *turns = shots.preview().lines()
     return (
         f'<p class="t2-say"><b>{len(shots.shots)} examples</b> to search on.</p>'
         f'<ul class="t2-notes">{notes}</ul>'
+        f'<p class="t2-say t2-apart">{html.escape(head[:1].upper() + head[1:])}</p>'
+        f'<pre class="t2-pre" dir="auto">{html.escape(dedent(chr(10).join(turns)))}</pre>'
     )
 
 

@@ -35,12 +35,13 @@ Values = tuple[Any, ...]
 # Components that every look at the rows sets, and those that new rows set besides.
 LOOKED = (
     "draft", "ticket", "start", "row", "notice", "facts", "encoding", "delimiter", "header",
-    *ROLES, "preview", "reading", "check", "rejected", "train", "plan", "description",
+    *ROLES, "confirm", "more", "preview", "reading", "check", "rejected", "train", "plan",
+    "description",
 )  # fmt: skip
 VIEWS = ("sources", "intro", "typing", "rows", "expert")
 OPENED = (*VIEWS, "file", *LOOKED, "name", "reward")
 
-ENCODINGS = ("utf-8", "utf-16", "cp1252", "latin-1")
+ENCODINGS = ("utf-8", "utf-16", "cp1252", "gb18030", "big5", "shift_jis", "euc_kr", "cp1251")
 DETECT = "detect"
 HEADERS = {"yes": True, "no": False}
 NOTHING = "—"
@@ -166,6 +167,15 @@ def remapped(engine: Engine, role: str, draft: Draft | None, value: Any) -> Valu
     return looked(engine, again, described=draft.report is not None)
 
 
+def confirmed(engine: Engine, draft: Draft | None) -> Values:
+    """The columns that were guessed are right, though most rows are lost with them."""
+    if draft is None:
+        return _refused(BAD_EVENT, LOOKED)
+    if not draft.asks_columns:
+        return _nothing(LOOKED)
+    return looked(engine, train_draft.confirmed(engine, draft), described=True)
+
+
 def rejudged(engine: Engine, draft: Draft | None, reward: str, seed: float) -> Values:
     """Another reward or seed was chosen; without rows there is nothing to judge yet."""
     if draft is None or (draft.reward, draft.seed) == (reward, _whole(seed)):
@@ -217,6 +227,8 @@ def looked(engine: Engine, draft: Draft, described: bool) -> Values:
         train_rows.facts(draft),
         *_reading(draft),
         *(_role(draft, role) for role in ROLES),
+        gr.update(visible=draft.asks_columns),
+        gr.update(open=True) if draft.unread else gr.skip(),
         train_rows.preview(draft, 0, row),
         train_rows.reading(engine, draft, row),
         train_rows.check(draft),
@@ -242,10 +254,13 @@ def _introduced(engine: Engine, draft: Draft) -> Values:
 
 
 def _problem(draft: Draft) -> str:
-    """The problem, where it begins with the file's name with that in quotation marks."""
-    name = draft.source.name
-    rest = draft.problem.removeprefix(name)
-    return f"“{name}”{rest}" if rest != draft.problem else rest
+    return quoted(draft.problem, draft.source.name)
+
+
+def quoted(line: str, name: str) -> str:
+    """The line, where it begins with the file's name with that in quotation marks."""
+    rest = line.removeprefix(name)
+    return f"“{name}”{rest}" if rest != line else rest
 
 
 def _refused(reason: str, order: Sequence[str]) -> Values:
@@ -268,7 +283,7 @@ def _reading(draft: Draft) -> Values:
         delimiter = f" ({train_rows.delimiter_words(table.delimiter)})"
     header = ""
     if table and asked.header is None:
-        header = " (yes)" if table.header else " (no)"
+        header = " (unclear)" if draft.unread else " (yes)" if table.header else " (no)"
     return (
         gr.update(
             choices=[(f"Detect{found}", DETECT), *ENCODINGS],

@@ -75,6 +75,11 @@ class Draft:
         """Whether it can be trained on."""
         return self.report is not None and not self.problem
 
+    @property
+    def asks_columns(self) -> bool:
+        """Whether guessed columns lose most rows, and are used once they are confirmed."""
+        return self.report is not None and self.report.doubt is not None
+
 
 def looked_through(engine: Engine, draft: Draft) -> Draft:
     """The draft with its columns found and its rows checked; read as well if it was not yet."""
@@ -135,6 +140,11 @@ def remapped(engine: Engine, draft: Draft, role: str, value: str | Sequence[str]
             after[other] = left or [name for name in traded if name not in wanted]
     roles = {r: names if r == "choices" else next(iter(names), None) for r, names in after.items()}
     return looked_through(engine, replace(draft, roles=roles))
+
+
+def confirmed(engine: Engine, draft: Draft) -> Draft:
+    """The same columns, as chosen by hand."""
+    return looked_through(engine, replace(draft, roles=_chosen(draft)))
 
 
 def serves(draft: Draft, role: str, value: str | Sequence[str] | None) -> bool:

@@ -29,6 +29,11 @@ SPLITS = {
     "validation": ("choose", "to choose the best step by"),
     "test": ("test", "held out, to measure before and after"),
 }
+USED_FOR = {
+    "train": "The model trains on this row.",
+    "validation": "The best step is chosen by this row and others.",
+    "test": "This row is held out, to measure before and after.",
+}
 ROLE_WORDS = {
     "question": "question",
     "answer": "answer",
@@ -162,7 +167,7 @@ def reading(engine: Engine, draft: Draft, number: int | None) -> str:
     return (
         f"<h3>What the model reads of row {number}</h3>{_pre(text)}"
         f'<p class="t2-quiet">{len(ids):,} tokens, with the marks that the model was trained on. '
-        f"{_sentence(SPLITS[_split(draft.report, number)][1])}</p>"
+        f"{USED_FOR[_split(draft.report, number)]}</p>"
         f"{learned if example.answer else ''}<h3>{'Tests' if tested else 'Right answer'}</h3>"
         f"{_pre(example.gold)}{also}"
         f'<p class="t2-quiet">How an answer is judged: {html.escape(rule)}.</p>'
@@ -264,7 +269,8 @@ def facts(draft: Draft) -> str:
     said = [f"{rows:,} {'row' if rows == 1 else 'rows'}", f"{len(table.columns)} columns"]
     if table.format == "csv":
         said += [table.encoding.upper(), f"separated by {delimiter_words(table.delimiter)}"]
-        said.append("first row is the header" if table.header else "no header")
+        header = "first row is the header" if table.header else "no header"
+        said.append("first row: header or example?" if draft.unread else header)
     elif table.format != "typed":
         said += [table.format.replace("json", "JSON"), table.encoding.upper()]
     words = "".join(f"<span>{html.escape(part)}</span>" for part in said)

@@ -69,7 +69,7 @@ STEPS = (
 ROLE_LABELS = {
     "question": "Question",
     "answer": "Right answer",
-    "context": "Context, below the question",
+    "context": "Context",
     "choices": "Options to choose from",
     "tests": "Tests for a program",
     "system": "System prompt",
@@ -201,9 +201,12 @@ def _rows() -> Components:
                 other = gr.Button("Other rows", size="sm", elem_classes="t2-small")
             with gr.Row(elem_classes="t2-roles"):
                 roles = {role: _role(role) for role in ROLES[:2]}
+            confirm = gr.Button(
+                "These columns are right", size="sm", visible=False, elem_id="t2-confirm-columns"
+            )
             with gr.Accordion(
                 "More columns, encoding and separators", open=False, elem_classes="t2-fold"
-            ):
+            ) as more:
                 with gr.Row(elem_classes="t2-roles"):
                     roles |= {role: _role(role) for role in ROLES[2:]}
                 with gr.Row(elem_classes="t2-roles"):
@@ -225,6 +228,8 @@ def _rows() -> Components:
         "delimiter": delimiter,
         "header": header,
         **roles,
+        "confirm": confirm,
+        "more": more,
         "preview": preview,
         "reading": reading,
     }
@@ -444,6 +449,7 @@ def _wire_rows(parts: Components, resident: Resident) -> None:
     for role in ROLES:
         handler = looks(train_data.remapped, role)
         parts[role].input(handler, [draft, parts[role]], **looking)
+    parts["confirm"].click(looks(train_data.confirmed), draft, **looking)
     judged = [draft, parts["reward"], seed]
     for choice in (parts["reward"], seed):
         choice.input(looks(train_data.rejudged), judged, **looking)

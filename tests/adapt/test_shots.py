@@ -8,7 +8,8 @@ import pytest
 
 from t2app.adapt import shots
 from t2app.adapt.shots import Shots
-from t2app.data import read_table, table_from_cells
+from t2app.data import Unclear, read_table, table_from_cells
+from t2app.data.columns import Columns
 from t2app.errors import T2Error
 
 ROWS = [["What is 2 + 3?", "5"], ["What is 4 + 4?", "8"], ["What is 9 - 2?", "7"]]
@@ -77,14 +78,32 @@ def test_what_cannot_be_searched_on(rows, message):
 
 
 def test_rows_that_cannot_be_used_are_named_and_the_rest_goes_on():
-    rows = [*ROWS, ["What is 1 + 1?", "two"], [ROWS[0][0], "6"]]
+    more = ["What is 5 + 5?", "10"]
+    rows = [*ROWS, ["What is 1 + 1?", "two"], [ROWS[0][0], "6"], more]
     found = shots.read(table(rows), reward="numeric")
-    assert {p.question for p in found.shots} == {ROWS[1][0], ROWS[2][0]}
+    assert {p.question for p in found.shots} == {ROWS[1][0], ROWS[2][0], more[0]}
     notes = " ".join(found.notes)
     assert "Row 4 is left out: unreadable answer: no number in 'two'." in notes
     assert "Row 1 is left out: conflicting answers" in notes
     assert "Row 5 is left out: conflicting answers" in notes
-    assert "Two examples say little" in notes
+    assert "Two examples say little" in " ".join(shots.read(table(ROWS), shots=2).notes)
+
+
+def test_guessed_columns_that_lose_more_than_half_of_the_rows_are_asked_about():
+    given = table([*ROWS[:2], *([f"What is {n} + 1?", ""] for n in range(3))])
+    with pytest.raises(Unclear, match="shots has 2 rows that can be used of 5"):
+        shots.read(given)
+    named = Columns("question", "answer")
+    assert len(shots.read(given, columns=named).shots) == 2
+
+
+def test_an_example_as_it_is_asked_and_answered():
+    shown = shots.read(table(ROWS)).preview()
+    assert shown.number == 1
+    assert shown.messages[-2:] == (
+        {"role": "user", "content": ROWS[0][0]},
+        {"role": "assistant", "content": "5"},
+    )
 
 
 def test_a_row_too_long_for_the_model_is_left_out(engine):

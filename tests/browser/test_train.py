@@ -171,6 +171,27 @@ def test_what_cannot_be_read_says_why(train: Page, tmp_path: Path, odd_file: Pat
     expect(train.get_by_role("button", name="Train", exact=True)).to_be_disabled()
 
 
+def test_what_is_unclear_is_settled_on_the_page(train: Page, tmp_path: Path) -> None:
+    start = train.get_by_role("button", name="Train", exact=True)
+    few = tmp_path / "few.csv"
+    rows = (f"what is {n} plus 1?,{n + 1 if n < 12 else ''}\n" for n in range(40))
+    few.write_text("question,answer\n" + "".join(rows))
+    upload(train, few)
+    expect(train.get_by_role("alert")).to_contain_text("12 rows that can be used of 40")
+    expect(start).to_be_disabled()
+    train.get_by_role("button", name="These columns are right").click()
+    expect(start).to_be_enabled()
+    expect(train.get_by_role("alert")).to_have_count(0)
+    train.get_by_role("button", name="Other rows").click()
+    names = tmp_path / "names.csv"
+    names.write_text("hello,hi\n" + "".join(f"word {c},reply {c}\n" for c in "abcdefghijklm"))
+    upload(train, names)
+    expect(train.get_by_role("alert")).to_contain_text("first row may name the columns")
+    choose(train, "#t2-header-row", "No")
+    expect(train.locator("#t2-check")).to_contain_text("14 rows can be used")
+    expect(start).to_be_enabled()
+
+
 def test_rows_pasted_from_a_spreadsheet(train: Page) -> None:
     train.get_by_role("button", name="Type or paste rows").click()
     train.locator("#t2-grid [role=gridcell]").first.click()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from t2app.cli import common
 from t2app.evaluation import few_shot as evaluation
 
 QUICK = ("--population", "6", "--generations", "2", "--reward", "exact")
@@ -39,6 +40,7 @@ def test_adapt_as_json(cli, shots):
         "why",
         "seconds",
         "path",
+        "preview",
     }
     assert set(found["weights"]) == {"code", "math", "reasoning"}
     assert found["before"]["n"] == found["after"]["n"] == 4
@@ -53,6 +55,26 @@ def test_adapt_as_json(cli, shots):
         "seconds",
     }
     assert "generation 1:" in done.err
+
+
+def test_one_row_is_shown_as_it_is_asked(cli, shots):
+    done = cli("adapt", shots, *QUICK, "--json")
+    assert "as it will be asked and answered:" in done.err
+    assert re.search(r"user: the fox has \d dogs\n  assistant: the dog\n", done.err)
+    shown = done.json["preview"]
+    assert [turn["role"] for turn in shown["messages"]][-2:] == ["user", "assistant"]
+    assert shown["messages"][-1]["content"] == "the dog"
+    assert re.fullmatch(r"the fox has \d dogs", shown["messages"][-2]["content"])
+
+
+def test_guessed_columns_that_lose_most_rows_are_asked_about(cli, tmp_path):
+    rows = [*ROWS[:2], *((f"the fox has {n} hens", "") for n in range(3))]
+    done = cli("adapt", written(tmp_path, rows), *QUICK, "--json")
+    assert done.code == 2
+    assert "2 rows that can be used of 5" in done.err
+    assert "(--columns question=question,answer=answer)" in done.err
+    named = ("--columns", "question=question,answer=answer")
+    assert cli("adapt", written(tmp_path, rows), *QUICK, *named, "--json").code == 0
 
 
 def test_a_found_mix_is_kept_and_answers(cli, shots, engine):
@@ -81,6 +103,7 @@ def test_other_rows_measure_the_result(cli, tmp_path):
 
 def test_how_many_rows_measure_the_result(cli, tmp_path, monkeypatch):
     monkeypatch.setattr(evaluation, "PART", 4)
+    monkeypatch.setattr(common, "SECONDS_BETWEEN", 0.0)
     done = cli("adapt", written(tmp_path, ROWS), *QUICK, "--shots", "3", "--test", "6", "--json")
     assert done.json["rest"]["after"]["n"] == 6
     assert "3 rows are searched on; 6 of the other 11 measure the result." in done.err

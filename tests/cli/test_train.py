@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import signal
 import sys
 
@@ -142,6 +143,24 @@ def test_ctrl_c_in_the_check_of_other_questions_keeps_the_expert(cli, ending, mo
     assert done.json["harm"]["why"] == "it was stopped before its end"
     assert ending.library.get("mine").header["harm"] == done.json["harm"]
     assert last_run(ending).status().state == "finished"
+
+
+def test_steps_do_not_flood_a_log_file(cli, ending):
+    done = cli(*SMALL, "--overwrite")
+    # The first, the last, and those around the alarm.
+    assert re.findall(r"step (\d)/6", done.err) == ["0", "3", "4", "6"]
+    assert "measuring the base, 3/3" in done.err
+
+
+def test_a_run_that_is_resumed_shows_a_row_before_it_goes_on(cli, ending, press):
+    press(1, times=2)
+    cli(*SMALL)
+    press(99)
+    done = cli("train", "--resume", "--json")
+    shown, _, trained = done.err.partition("step ")
+    assert shown.startswith("a row, as it will be asked and answered:\n  user: ")
+    assert trained
+    assert done.json["preview"]["messages"][-1]["role"] == "assistant"
 
 
 @pytest.mark.parametrize(

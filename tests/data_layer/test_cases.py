@@ -102,6 +102,27 @@ CASES = {
         "Hi 0",
         "Ho 0",
     ),
+    "contents in parts": (
+        objects(
+            {
+                "contents": [
+                    {"role": "user", "parts": [{"text": f"Say {i}"}]},
+                    {"role": "model", "parts": [{"text": f"Said {i}"}]},
+                ]
+            }
+            for i in N
+        ),
+        "Say 0",
+        "Said 0",
+    ),
+    "cells inside an object": (
+        objects(
+            {"id": i, "translation": {"en": f"The word number {i}", "nl": f"Het woord {i}"}}
+            for i in N
+        ),
+        "The word number 0",
+        "Het woord 0",
+    ),
     "prompt and completion": (
         objects(
             {
@@ -183,6 +204,23 @@ def test_what_is_read(case: str) -> None:
     first = examples[min(examples)]
     assert (first.question, first.answer) == (question, answer)
     assert (found.used, found.problem) == (len(N), None), found.rejected[:2]
+
+
+@pytest.mark.parametrize(
+    "system",
+    [
+        {"system": "Be kind."},
+        {"system": [{"text": "Be kind."}]},
+        {"systemInstruction": {"role": "system", "parts": [{"text": "Be kind."}]}},
+    ],
+)
+def test_a_system_prompt_beside_a_conversation(system: dict[str, object]) -> None:
+    found = report(
+        objects(
+            {**system, "messages": turns(("user", f"Hi {i}"), ("assistant", f"Ho {i}"))} for i in N
+        )
+    )
+    assert {e.system for rows in found.splits.values() for e in rows} == {"Be kind."}
 
 
 def test_any_answer_of_a_list_is_right() -> None:

@@ -56,7 +56,7 @@ def test_rows_that_cannot() -> None:
     }
     assert report.rejected[-1].cells == ("dam\ufffdaged", "1")
     assert report.summary().endswith(
-        "Rejected: 2 conflicting answers, 2 empty cell, 1 duplicate, 1 unreadable answer, "
+        "Rejected: 2 conflicting answers, 2 empty cells, 1 duplicate, 1 unreadable answer, "
         "1 damaged text."
     )
 
@@ -149,6 +149,23 @@ def test_labels_that_differ_in_case_or_blanks_are_merged_and_said() -> None:
     assert report.why.count("are read as one: 'Spam', 'spam' as 'SPAM.'.") == 1
 
 
+@pytest.mark.parametrize("labels", [("0", "1"), ("1", "2", "3", "4", "5")])
+def test_columns_of_few_whole_numbers_are_labels(labels: tuple[str, ...]) -> None:
+    rows = [(f"Message no. {label}{n} of many", label) for label in labels for n in range(8)]
+    report = check(table(*rows))
+    assert report.reward == "exact"
+    assert f"{len(labels)} whole numbers that repeat ({', '.join(labels)})" in report.why
+    assert "that is the bar to beat" in report.why
+    for rows in report.splits.values():
+        counts = [sum(e.gold == label for e in rows) for label in labels]
+        assert max(counts) - min(counts) <= 1, "every side has its share of each"
+
+
+def test_sums_whose_answers_repeat_are_numbers() -> None:
+    rows = [(f"{n}: what is {n % 4} plus {n % 3}?", str(n % 4 + n % 3)) for n in range(60)]
+    assert check(table(*rows)).reward == "numeric"
+
+
 def test_patterns_and_own_functions_keep_the_spelling() -> None:
     rows = labelled("^A$", "^a$", each=20)
     golds = {e.gold for part in check(rows, reward="regex").splits.values() for e in part}
@@ -229,7 +246,7 @@ def test_check_of_human_eval() -> None:
 def test_a_chosen_reward() -> None:
     report = check(table(*sums(12)), reward="contains")
     assert (report.reward, report.objective) == ("contains", "rl")
-    assert report.why.startswith("As you chose: the gold answer occurs in the answer.")
+    assert report.why.startswith("As you chose: the right answer occurs in the answer.")
     assert check(table(*sums(12)), reward="overlap").objective == "sft"
     code = check(table(*((f"q{i}", "f(1) -> 1", "4") for i in range(12)),
                        columns=("question", "tests", "answer")), reward="exact")  # fmt: skip

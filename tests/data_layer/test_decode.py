@@ -63,17 +63,17 @@ def test_a_single_broken_byte_does_not_turn_utf8_into_cp1252() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "kind"),
+    ("data", "kind", "remedy"),
     [
-        (b"PK\x03\x04rest", "an Excel workbook"),
-        (b"\xd0\xcf\x11\xe0rest", "an old Excel workbook"),
-        (b"\x1f\x8brest", "a gzip"),
-        (b"%PDF-1.7", "a PDF"),
-        (b"PAR1rest", "a Parquet"),
+        (b"PK\x03\x04rest", "an Excel workbook", "save it as CSV"),
+        (b"\xd0\xcf\x11\xe0rest", "an old Excel workbook", "save it as CSV"),
+        (b"\x1f\x8brest", "a gzip", "unpack it"),
+        (b"%PDF-1.7", "a PDF", "save it as CSV"),
+        (b"PAR1rest", "a Parquet", "save it as CSV"),
     ],
 )
-def test_files_that_are_something_else_are_named(data: bytes, kind: str) -> None:
-    with pytest.raises(T2Error, match=f"f.csv is {kind}.*save it as CSV"):
+def test_files_that_are_something_else_are_named(data: bytes, kind: str, remedy: str) -> None:
+    with pytest.raises(T2Error, match=f"f.csv is {kind}.*{remedy}"):
         decode(data, "f.csv")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from t2app.data.labels import closed, merge_words, most_frequent, spellings
+from t2app.data.labels import closed, codes, merge_words, most_frequent, spellings
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,37 @@ def test_closed_sets(golds: list[str], labels: tuple[str, ...] | int | None) -> 
         assert len(found) == labels
     else:
         assert found == labels
+
+
+REVIEWS = ["It broke after a day.", "Great!", "Fine for 20 dollars.", "Bought 2, both in 2021."]
+SUMS = [f"What is {a} + {b}?" for a in range(5) for b in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("golds", "questions", "labels"),
+    [
+        (["0", "1"] * 8, REVIEWS * 4, ("0", "1")),
+        (["0", "4"] * 8, REVIEWS * 4, ("0", "4")),
+        (["1", "-1", "0"] * 12, REVIEWS * 9, ("-1", "0", "1")),
+        (["5", "1", "3", "2", "4"] * 8, REVIEWS * 10, ("1", "2", "3", "4", "5")),
+        (["1.0", "0.0"] * 8, REVIEWS * 4, ("0.0", "1.0")),
+        (["1 star", "5 stars"] * 8, REVIEWS * 4, ("1 star", "5 stars")),
+        (["0", "1"] * 8, ["age 39, income 5100"] * 16, ("0", "1")),  # two are always labels
+        (["spam", "ham"] * 8, REVIEWS * 4, None),
+        (["1", "1.0", "0"] * 8, REVIEWS * 6, None),  # two spellings of one number
+        (["0.5", "1"] * 8, REVIEWS * 4, None),
+        (["1000", "2000"] * 8, REVIEWS * 4, None),
+        (["0", "1"] * 8 + ["2"], REVIEWS * 4, None),  # one of them does not repeat
+        ([str(n % 11) for n in range(110)], REVIEWS, None),
+        ([str(a + b) for a in range(5) for b in range(5)] * 2, SUMS * 2, None),  # sums repeat too
+        ([str(1 + n % 3) for n in range(24)], SUMS[:24], None),
+        ([str(n) for n in range(12)], REVIEWS * 3, None),
+    ],
+)
+def test_numbers_that_stand_for_classes(
+    golds: list[str], questions: list[str], labels: tuple[str, ...] | None
+) -> None:
+    assert codes(golds, questions) == labels
 
 
 def test_the_most_frequent_spelling_is_kept() -> None:

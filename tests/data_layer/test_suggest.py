@@ -28,6 +28,14 @@ def test_answers(golds: list[str], reward: str, objective: str, words: str) -> N
     assert found.why.endswith(".")
 
 
+def test_numbers_that_stand_for_classes_are_judged_as_labels() -> None:
+    stars = suggest([str(1 + n % 5) for n in range(40)], ["Good value", "Poor"] * 20)
+    assert (stars.reward, stars.objective) == ("exact", "rl")
+    assert "5 whole numbers that repeat (1, 2, 3, 4, 5), as labels do" in stars.why
+    sums = [f"What is {n % 5} + {n % 3}?" for n in range(40)]
+    assert suggest([str(n % 5 + n % 3) for n in range(40)], sums).reward == "numeric"
+
+
 LOOK_LIKE_NUMBERS = {
     "dates": [f"{d:02d}.0{m}.1991" for d in range(1, 8) for m in range(1, 5)],
     "days": [f"{d} {m} 1991" for d in range(1, 8) for m in ("May", "March", "juin", "Juli")],
@@ -65,7 +73,6 @@ NUMBERS = {
     "worked out": [f"2 + {n} = {n + 2}, of 9.\n#### {n + 2}" for n in range(20)],
     "said": [f"First 3 and 4. The answer is {n} apples." for n in range(20)],
     "in another script": [f"{n}个" for n in range(20)],
-    "scores": [str(n % 5) for n in range(40)],
 }
 
 

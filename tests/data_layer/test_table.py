@@ -164,6 +164,12 @@ def test_json_arrays_and_other_json() -> None:
         ("missing.csv", "cannot read .*missing.csv': No such file"),
         ("", "cannot read .*: Is a directory"),
         ("a\0b", "cannot read"),
+        (b'{"data": []}', "the file has no rows: there is nothing under 'data'"),
+        (b'{"data": {}, "version": "1.0"}', "has no rows: there is nothing under 'data'"),
+        (b'{"question": [], "answer": []}', "there is nothing under 'question' and 'answer'"),
+        (b"{}", "the file has no rows: it is {}"),
+        (b"[[]]", "the file has no rows: it is not JSON Lines"),
+        (b"[{}]", "the file has no rows: it is not JSON Lines"),
     ],
 )
 def test_files_that_cannot_be_read(file: str | bytes, message: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from t2app.cli import main, train_command
+from t2app.cli import main, rows, train_command
 from t2app.engine import Engine
 
 FAST = "--objective rl --steps 1 --prompts 2 --samples 2 --validate-every 1".split()
@@ -60,6 +60,7 @@ def test_train_on_a_file(loaded: Engine, write: Callable, capsys, tmp_path: Path
     assert "12 of 14 rows can be used" in err
     assert "row 14: empty cell: nothing in 'answer'" in err
     assert "row 15: too long:" in err
+    assert err.count("row 14: empty cell") == err.count("as it will be asked and answered") == 1
     assert rejected.read_text().splitlines()[1] == "14,empty cell: nothing in 'answer',late,"
     expert = loaded.library.get("my-sums")
     assert expert.task == "My sums.csv"
@@ -131,6 +132,23 @@ def test_mistakes_are_told_before_a_model_is_loaded(
     assert (out, err.count("\n")) == ("", 1)
 
 
+def test_how_rows_are_read_is_shown_before_a_model_is_loaded(
+    write: Callable, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    class Asked(Exception):
+        """A model is asked for."""
+
+    def load(_: object) -> None:
+        raise Asked
+
+    monkeypatch.setattr(train_command, "load_engine", load)
+    with pytest.raises(Asked):
+        main(["train", write(ROWS), *FAST])
+    err = capsys.readouterr().err
+    assert "12 of 12 rows can be used" in err
+    assert "row 3, as it will be asked and answered:\n  user: What is 1 plus 1?\n" in err
+
+
 def test_too_few_rows(write: Callable, no_model: None, capsys, tmp_path: Path) -> None:
     rejected = tmp_path / "rejected.csv"
     file = write([*ROWS[:5], ("", "1")])
@@ -181,4 +199,4 @@ def test_tokens_are_counted_as_the_model_reads_them(empty_engine: Engine) -> Non
 
 def test_the_name_of_a_file_becomes_that_of_its_expert() -> None:
     names = {"a/My Data (2).csv": "my-data-2", "Übung_1.tsv": "ubung_1", "x" * 60: "x" * 41}
-    assert {file: train_command._name_of(file) for file in names} == names
+    assert {file: rows.name_of(file) for file in names} == names

@@ -76,18 +76,42 @@ def test_decoding_stops_at_each_end(both_ends, monkeypatch):
         monkeypatch.undo()
 
 
-def test_an_end_that_is_text_finishes_an_answer(small_base, small_factors, tmp_path, monkeypatch):
+@pytest.fixture
+def text_ends(small_base, small_factors, tmp_path, monkeypatch) -> Iterator[Engine]:
+    """An engine whose template ends turns with text that is no token."""
     monkeypatch.setenv("T2APP_EXPERTS", str(tmp_path / "experts"))
     tokenizer = tokenizer_with(TAGS_AS_TEXT)
     tokenizer.pad_token, tokenizer.padding_side = tokenizer.eos_token, "left"
     engine = Engine(
         replace(small_base, tokenizer=tokenizer, chat=ChatFormat(tokenizer)), small_factors
     )
-    ids = tokenizer("a dog</turn>\n<turn>user").input_ids
-    done = engine.completion(ids, None)
-    assert (done.text, done.finished) == ("a dog", True)
-    assert not engine.completion(ids[:3], None).finished
+    yield engine
     engine.svf.remove()
+
+
+def test_an_end_that_is_text_finishes_an_answer(text_ends):
+    ids = text_ends.tokenizer("a dog</turn>\n<turn>user").input_ids
+    done = text_ends.completion(ids, None)
+    assert (done.text, done.finished) == ("a dog", True)
+    assert not text_ends.completion(ids[:3], None).finished
+
+
+def test_decoding_stops_at_an_end_that_is_text(text_ends, monkeypatch):
+    tokenizer = text_ends.tokenizer
+    said = tokenizer("a dog</turn>\n<turn>user and so on").input_ids
+    other = tokenizer("a dog and so on and on and on").input_ids[: len(said)]
+    spoken = [torch.tensor(pair) for pair in zip(said, other, strict=False)]
+    steps = iter(spoken)
+    monkeypatch.setattr(
+        "t2app.engine._pick", lambda logits, *_: next(steps)[-len(logits) :].clone()
+    )
+    prompt = text_ends.prompt_ids([ASK])
+    first, second = text_ends.generate([prompt, prompt], max_new_tokens=len(spoken))
+    whole = len(tokenizer("a dog</turn>").input_ids)
+    assert first.token_ids == said[: len(first.token_ids)]
+    assert whole <= len(first.token_ids) <= whole + 1
+    assert (first.text, first.finished) == ("a dog", True)
+    assert (second.token_ids, second.finished) == (other[: len(spoken)], False)
 
 
 # -- folders of models -------------------------------------------------------------------------

@@ -129,6 +129,15 @@ def test_the_constant_answer_is_that_of_the_training_rows():
     assert set(labels_of(task, problems)) == {"fine", "fraud"}
 
 
+def test_numbers_that_stand_for_classes_have_a_constant_answer():
+    task = task_of({"0": 60, "4": 20})
+    problems = task.problems("test")
+    [(name, found)] = constant_answer(task, problems).items()
+    assert name == "always answering '0'"
+    assert sum(found) / len(found) == 0.75
+    assert set(labels_of(task, problems)) == {"0", "4"}
+
+
 @pytest.mark.parametrize(
     "task",
     [task_of({f"answer {n}": 1 for n in range(30)}), task_of({"a": 20, "b": 20}, "overlap"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import gradio as gr
 import pandas as pd
 import pytest
 
@@ -32,7 +33,8 @@ SEARCH, RESULT, TICKET, NOTICE = range(4)
 
 
 def begin(engine: Any, source: str = TYPED, grid: Any = THREE, **more: Any) -> tuple[Any, ...]:
-    given = {"pasted": "", "path": None, "reward": AUTO, "count": 10, "experts": [], **more}
+    given = {"pasted": "", "path": None, "reward": AUTO, "count": 10, "experts": []}
+    given |= {"header": "detect", "encoding": "detect", "columns": "", **more}
     settings = given.pop("settings", SETTINGS)
     return act.begin(engine, 3, source, grid, *given.values(), *settings)
 
@@ -91,6 +93,39 @@ def test_pasted_and_uploaded_examples(engine, tmp_path) -> None:
     uploaded = begin(engine, UPLOADED, path=str(path), count=5)[SEARCH]
     assert (len(uploaded.shots.shots), len(uploaded.shots.rest)) == (5, 7)
     assert uploaded.name == "my-sums-mix"
+
+
+def test_one_example_is_shown_as_it_is_asked(engine) -> None:
+    shown = begin(engine)[4]
+    assert "Row 1, as it will be asked and answered" in shown
+    assert "user: What is 2 + 3?\nassistant: 5" in shown
+
+
+def test_a_question_about_the_rows_can_be_answered(engine, tmp_path) -> None:
+    rows = "hello,hi\nbye,see you\nthanks,welcome\n"
+    *shown, reading = begin(engine, PASTED, pasted=rows)
+    assert reading == gr.update(open=True)
+    asked = said(shown[NOTICE])
+    assert "first row may name the columns" in asked
+    assert "--" not in asked
+    found = begin(
+        engine, PASTED, pasted=rows, header="no", columns="question=column 2,answer=column 1"
+    )
+    assert [p.question for p in found[SEARCH].shots.shots] == ["hi", "see you", "welcome"]
+    path = tmp_path / "few.csv"
+    path.write_bytes("question,answer\nяк?,да\nне?,нет\n".encode("cp1251"))
+    assert "encoding" in said(begin(engine, UPLOADED, path=str(path))[NOTICE])
+    found = begin(engine, UPLOADED, path=str(path), encoding="cp1251")
+    assert [p.question for p in found[SEARCH].shots.shots] == ["як?", "не?"]
+
+
+def test_guessed_columns_that_lose_most_rows_are_asked_about(engine) -> None:
+    rows = "question,answer\nhello,hi\nbye,see you\na?,\nb?,\nc?,\n"
+    asked = said(begin(engine, PASTED, pasted=rows)[NOTICE])
+    assert "2 rows that can be used of 5" in asked
+    assert "Under “How the rows are read”, name the columns, these or others." in asked
+    found = begin(engine, PASTED, pasted=rows, columns="question=question, answer=answer")
+    assert len(found[SEARCH].shots.shots) == 2
 
 
 @pytest.mark.parametrize(

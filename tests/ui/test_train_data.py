@@ -116,6 +116,37 @@ def test_the_same_choice_again_changes_nothing(engine: Engine, sums: str) -> Non
         assert all(value == gr.skip() for value in values)
 
 
+def test_guessed_columns_that_lose_most_rows_can_be_confirmed(
+    engine: Engine, sums: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "few answers.csv"
+    rows = [f"what is {n} plus 1?,{n + 1 if n < 12 else ''}\n" for n in range(40)]
+    path.write_text("question,answer\n" + "".join(rows))
+    shown = opened(train_data.opened(engine, str(path), 0))
+    assert "has 12 rows that can be used of 40" in shown["notice"]["value"]
+    assert "Say below that these columns are right" in shown["notice"]["value"]
+    assert shown["confirm"] == gr.update(visible=True)
+    assert not shown["train"]["interactive"]
+    shown = looked(train_data.confirmed(engine, shown["draft"]))
+    assert shown["draft"].ready
+    assert shown["confirm"] == gr.update(visible=False)
+    assert shown["train"]["interactive"]
+    assert shown["question"]["value"] == "question"
+    again = train_data.confirmed(engine, shown["draft"])
+    assert all(value == gr.skip() for value in again)
+    sure = opened(train_data.opened(engine, sums, 0))
+    assert sure["confirm"] == gr.update(visible=False)
+
+
+def test_what_has_to_be_chosen_is_unfolded(engine: Engine, sums: str, tmp_path: Path) -> None:
+    path = tmp_path / "open.csv"
+    path.write_text("hello,hi\nbye,see you\nthanks,welcome\n")
+    asked = opened(train_data.opened(engine, str(path), 0))
+    assert "first row may name the columns" in asked["notice"]["value"]
+    assert asked["more"] == gr.update(open=True)
+    assert opened(train_data.opened(engine, sums, 0))["more"] == gr.skip()
+
+
 def test_a_click_shows_a_row_and_another_page(engine: Engine, sums: str) -> None:
     draft = opened(train_data.opened(engine, sums, 0))["draft"]
     start, row, preview, reading = train_data.turned(engine, draft, 0, 2, event(row="7"))

@@ -67,7 +67,7 @@ def test_the_model_reads_exactly_this(engine: Engine, draft: Draft) -> None:
     ids = engine.prompt_ids(example.messages())
     assert f">{engine.tokenizer.decode(ids)}</pre>" in shown
     assert f"{len(ids)} tokens" in shown
-    assert "the marked result, or the last number, is the gold number" in shown
+    assert "the marked result, or the last number, is the right number" in shown
 
 
 def test_a_rejected_row_says_why(engine: Engine, draft: Draft) -> None:
