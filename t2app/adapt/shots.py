@@ -69,7 +69,8 @@ def read(
     limits = (
         {"count_tokens": engine.count_tokens, "max_tokens": engine.longest_prompt} if engine else {}
     )
-    report = check(table, columns, reward=reward, seed=seed, **limits)
+    # A mix is used without its examples' choices at hand, so it is searched without them.
+    report = check(table, columns, reward=reward, seed=seed, tell=False, **limits)
     if report.used < FEWEST_SHOTS:
         raise T2Error(_too_few(table.name, report.used) + _first(report))
     if report.doubt:

@@ -176,11 +176,14 @@ def confirmed(engine: Engine, draft: Draft | None) -> Values:
     return looked(engine, train_draft.confirmed(engine, draft), described=True)
 
 
-def rejudged(engine: Engine, draft: Draft | None, reward: str, seed: float) -> Values:
-    """Another reward or seed was chosen; without rows there is nothing to judge yet."""
-    if draft is None or (draft.reward, draft.seed) == (reward, _whole(seed)):
+def rejudged(
+    engine: Engine, draft: Draft | None, reward: str, seed: float, tell: bool = True
+) -> Values:
+    """Another reward or seed, or whether choices are told; without rows there is nothing yet."""
+    chosen = (reward, _whole(seed), bool(tell))
+    if draft is None or (draft.reward, draft.seed, draft.tell) == chosen:
         return _nothing(LOOKED)
-    again = train_draft.rechecked(engine, draft, reward, _whole(seed))
+    again = train_draft.rechecked(engine, draft, *chosen)
     return looked(engine, again, described=draft.report is not None)
 
 

@@ -54,7 +54,8 @@ class Draft:
 
     ``roles`` are the columns chosen by hand (None: guessed). ``table``, ``columns`` and ``report``
     are there as far as it got; ``problem`` says in a line what stands in the way. ``sources`` holds
-    rewards that were typed, by name. ``unread`` is set while encoding or header have to be chosen;
+    rewards that were typed, by name. ``tell`` puts the choices of closed answers in front of each
+    question. ``unread`` is set while encoding or header have to be chosen;
     ``table`` then shows the more likely reading, if there is one.
     """
 
@@ -63,6 +64,7 @@ class Draft:
     roles: Roles | None = None
     reward: str = AUTO
     seed: int = 0
+    tell: bool = True
     table: Table | None = None
     columns: Columns | None = None
     report: Report | None = None
@@ -96,6 +98,7 @@ def looked_through(engine: Engine, draft: Draft) -> Draft:
             seed=draft.seed,
             count_tokens=engine.count_tokens,
             max_tokens=engine.longest_prompt,
+            tell=draft.tell,
         )
     except Unclear as doubt:
         unread = doubt.about in ("encoding", "header")
@@ -161,9 +164,9 @@ def _reward(draft: Draft) -> str | Reward:
     return AUTO if draft.reward == AUTO else own.find(draft.reward, draft.sources)
 
 
-def rechecked(engine: Engine, draft: Draft, reward: str, seed: int) -> Draft:
-    """The same rows, judged by another reward or split by another seed."""
-    return looked_through(engine, replace(draft, reward=reward, seed=seed))
+def rechecked(engine: Engine, draft: Draft, reward: str, seed: int, tell: bool = True) -> Draft:
+    """The same rows, judged by another reward, split by another seed, with choices told or not."""
+    return looked_through(engine, replace(draft, reward=reward, seed=seed, tell=tell))
 
 
 def suggested_name(source: str, taken: Container[str]) -> str:

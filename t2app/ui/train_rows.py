@@ -156,7 +156,8 @@ def reading(engine: Engine, draft: Draft, number: int | None) -> str:
             f'<p class="t2-quiet">{html.escape(_sentence(line.reason))}</p>{_pre(cells)}'
         )
     try:
-        ids = engine.prompt_ids(example.messages())
+        closed = draft.report.closed
+        ids = engine.prompt_ids(example.messages(closed.instruction if closed else ""))
     except T2Error as error:  # another model than the one it was checked for
         return f'<p class="t2-quiet">{html.escape(_sentence(str(error)))}</p>'
     text = engine.tokenizer.decode(ids)

@@ -220,7 +220,7 @@ def begin(
             return *_nothing(), note(""), gr.update(visible=True), _question(engine, name)
         settings = settings_from(*given)
         if draft.seed != settings.seed:
-            draft = train_draft.rechecked(engine, draft, draft.reward, settings.seed)
+            draft = train_draft.rechecked(engine, draft, draft.reward, settings.seed, draft.tell)
         if draft.problem:
             raise T2Error(draft.problem)
         job = jobs.submit(

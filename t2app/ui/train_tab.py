@@ -329,6 +329,12 @@ def _advanced() -> Components:
             value=train_data.AUTO,
             elem_id="t2-reward",
         )
+        tell = gr.Checkbox(
+            label="Tell the choices",
+            info="labels or options stand in front of each question, also in the chat",
+            value=True,
+            elem_id="t2-tell",
+        )
         fields: Components = {}
         for name in FIELDS:
             given = {
@@ -344,7 +350,7 @@ def _advanced() -> Components:
             else:
                 fields[name] = gr.Number(**given)
         own = train_reward.panel()
-    return {"reward": reward, **fields, **own}
+    return {"reward": reward, "tell": tell, **fields, **own}
 
 
 def _run_view() -> Components:
@@ -450,8 +456,8 @@ def _wire_rows(parts: Components, resident: Resident) -> None:
         handler = looks(train_data.remapped, role)
         parts[role].input(handler, [draft, parts[role]], **looking)
     parts["confirm"].click(looks(train_data.confirmed), draft, **looking)
-    judged = [draft, parts["reward"], seed]
-    for choice in (parts["reward"], seed):
+    judged = [draft, parts["reward"], seed, parts["tell"]]
+    for choice in (parts["reward"], seed, parts["tell"]):
         choice.input(looks(train_data.rejudged), judged, **looking)
     typed = [draft, parts["own_code"], parts["own_weights"]]
     parts["own_try"].click(
