@@ -147,8 +147,9 @@ def test_ctrl_c_in_the_check_of_other_questions_keeps_the_expert(cli, ending, mo
 
 def test_steps_do_not_flood_a_log_file(cli, ending):
     done = cli(*SMALL, "--overwrite")
-    # The first, the last, and those around the alarm.
-    assert re.findall(r"step (\d)/6", done.err) == ["0", "3", "4", "6"]
+    shown = re.findall(r"step (\d)/6", done.err)
+    assert (shown[0], shown[-1]) == ("0", "6")
+    assert not {"1", "5"} & {*shown}, "only those around the alarm, which comes in step 3"
     assert "measuring the base, 3/3" in done.err
 
 
