@@ -148,13 +148,14 @@ def _as_dict(question: str, answer, model: str) -> dict[str, Any]:
         "label": adaptation.label,
         "probabilities": adaptation.probabilities,
         "weights": adaptation.weights,
-        "told": adaptation.told,
         "answer": answer.text,
         "timings": answer.timings,
         "tokens": answer.tokens,
         "model": model,
         "strategy": adaptation.strategy,
     }
+    if adaptation.told:
+        found["told"] = adaptation.told
     if answer.base_text is not None:
         found["base_answer"] = answer.base_text
     return found

@@ -38,7 +38,7 @@ HELP = {
     "group_baseline": "compare each sampled answer with the others to the same row",
     "answer_tokens": "the longest answer, in tokens; 0: from the given answers and the base's own",
     "validation": "rows, at most, that choose the best step",
-    "validate_every": "steps from one validation to the next; 0: an eighth of all, 6 at least",
+    "validate_every": "steps from one validation to the next; 0: an eighth of all, 6 to 24",
     "harm_check": "after training, look at what the expert does to questions that are not its own",
 }
 
@@ -103,7 +103,7 @@ class Settings:
     @property
     def between(self) -> int:
         """Steps from one validation to the next."""
-        return self.validate_every or max(6, self.steps // 8)
+        return self.validate_every or min(24, max(6, self.steps // 8))
 
     def stages(self) -> list[tuple[str, int]]:
         """Objective and steps of each stage, in order; both must have been chosen."""

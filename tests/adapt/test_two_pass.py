@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from t2app import adapt
 from t2app.adapt import two_pass
 from t2app.errors import T2Error
+from t2app.tasks.closed import in_front
 
 QUESTION = "the quick brown fox has 12 dogs"
 MIX = {"strategy": "manual", "weights": {"math": 1.0}}
@@ -273,3 +275,15 @@ def test_an_expert_that_vanishes_between_the_passes_is_one_clear_line(engine, mo
     monkeypatch.setattr(adapt, "choose", choose_then_delete)
     with pytest.raises(T2Error, match="math"):
         list(two_pass.stream(engine, [user(QUESTION)], max_new_tokens=2))
+
+
+@pytest.mark.parametrize(("share", "told"), [(1.0, "Answer with one of: yes, no."), (0.4, "")])
+def test_what_an_expert_was_told_in_training_is_told_in_the_chat(engine, monkeypatch, share, told):
+    math = engine.library.get("math")
+    header = {**math.header, "told": "Answer with one of: yes, no."}
+    engine.library.add(replace(math, header=header), overwrite=True)
+    seen = prompts_decoded(engine, monkeypatch)
+    mix = {"strategy": "manual", "weights": {"math": share}, "max_new_tokens": 2}
+    *_, last = two_pass.stream(engine, [user(QUESTION)], **mix)
+    assert last.adaptation.told == told
+    assert seen == [engine.prompt_ids([user(in_front(told, QUESTION))])]

@@ -82,7 +82,7 @@ WRONG = [
     (["experts", "import", __file__], "is no file of an expert"),
     (["train"], "--task"),
     (["train", "--task", "cooking"], "unknown task 'cooking'"),
-    (["train", "--task", "math", "--steps", "0", "--overwrite"], "steps is 0"),
+    (["train", "--task", "math", "--steps=-1", "--overwrite"], "steps is -1"),
     (["train", "--task", "math", "--test", "0", "--overwrite"], "--test is 0"),
     (["train", "--task", "math"], "'math' exists already"),
     (["train", "--task", "math", "--name", "No Name"], "not a name"),

@@ -118,7 +118,7 @@ def test_columns_reward_and_description_can_be_named(
         (["FILE", "--delimiter", "::"], "'::' is not a delimiter"),
         (["FILE", "--reward", "code"], "the reward code needs a column of tests"),
         (["FILE", "--reward", "numeric", "--rejected", "/"], "cannot write '/'"),
-        (["FILE", "--steps", "0"], "steps is 0"),
+        (["FILE", "--steps=-1"], "steps is -1"),
         (["FILE", "--test", "0"], "--test is 0"),
     ],
 )
