@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable
+import weakref
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
-from t2app.adapt import labels, prototype, router
+from t2app.adapt import auto, labels, prototype, router
 from t2app.engine import Engine
 from t2app.errors import T2Error
 from t2app.tasks import dispatch
@@ -59,16 +60,19 @@ def _share(part: int, whole: int) -> str:
     return f"{part / max(1, whole):.0%} of {whole}"
 
 
-def measure(engine: Engine, strategy: str) -> Trust | None:
+def measure(
+    engine: Engine, strategy: str, stop: Callable[[], bool] = lambda: False
+) -> Trust | None:
     """How a strategy does with the experts there are; None where there is nothing to measure.
 
     Takes as long as the first question by this strategy does. Raises T2Error where the strategy
-    cannot be used.
+    cannot be used, and once ``stop`` says so.
     """
-    if strategy in ("auto", "prototype"):
+    way = auto.means(engine, strategy)
+    if way == "prototype":
         pairs = prototype.left_out(engine)
-    elif strategy in ("prompt", "classifier"):
-        pairs = _asked(engine, strategy)
+    elif way in ("prompt", "classifier"):
+        pairs = _asked(engine, way, stop)
     else:
         return None
     own = [said == name for name, said in pairs if name != dispatch.OTHER]
@@ -80,10 +84,11 @@ def measure(engine: Engine, strategy: str) -> Trust | None:
 
 def known(engine: Engine, strategy: str) -> Trust | None:
     """As ``measure``, but None rather than making anybody wait."""
-    if strategy in ("auto", "prototype"):
+    way = auto.means(engine, strategy)
+    if way == "prototype":
         ready = prototype.is_ready(engine)
-    elif strategy in ("prompt", "classifier"):
-        mix = _mix(engine, strategy)
+    elif way in ("prompt", "classifier"):
+        mix = _mix(engine, way)
         ready = mix is not None and labels.is_calibrated(engine, engine.delta(mix))
     else:
         return None
@@ -98,21 +103,21 @@ def _mix(engine: Engine, strategy: str) -> dict[str, float] | None:
     return None if name is None else {name: 1.0}
 
 
-def _asked(engine: Engine, strategy: str) -> list[tuple[str, str]]:
+def _asked(engine: Engine, strategy: str, stop: Callable[[], bool]) -> list[tuple[str, str]]:
     names = list(labels.from_experts(engine.library.experts()))
     mix = _mix(engine, strategy)
     if mix is None or len(names) == 1:
         return []
-    found = labels.calibration(engine, engine.delta(mix))
-    if found.judge is None:
-        return []
-    said = found.judge.left_out.argmax(1).tolist()
-    return [(names[k], names[j]) for k, j in zip(found.own.tolist(), said, strict=True)]
+    found = labels.calibration(engine, engine.delta(mix), stop)
+    pairs = zip(found.own.tolist(), found.said.tolist(), strict=True)
+    return [(names[own], names[said]) for own, said in pairs]
 
 
 # -- in the background ---------------------------------------------------------------------------
 
 _lock = threading.Lock()
+# The engine that was asked about last: an earlier one is about to be given up.
+_latest: weakref.ref[Engine] | None = None
 _running: WeakKeyDictionary[Engine, threading.Thread] = WeakKeyDictionary()
 
 
@@ -121,9 +126,11 @@ def measure_in_background(
 ) -> threading.Thread | None:
     """Measure what is not known yet, while nobody asks anything; one thread for an engine.
 
-    None where there is nothing to do.
+    None where there is nothing to do. What is being measured for another engine stops.
     """
+    global _latest
     with _lock:
+        _latest = weakref.ref(engine)
         before = _running.get(engine)
         if before is not None and before.is_alive():
             return before
@@ -151,9 +158,12 @@ def _measurable(engine: Engine, strategy: str) -> bool:
 
 
 def _measure_all(engine: Engine, strategies: Iterable[str]) -> None:
+    def stop() -> bool:
+        return _latest is None or _latest() is not engine
+
     with engine.turns.background():
         for strategy in strategies:
             try:
-                measure(engine, strategy)
+                measure(engine, strategy, stop)
             except T2Error as error:
                 log.info("the routing of %s is not measured: %s", strategy, error)
