@@ -74,7 +74,8 @@ def chat(page: Page, app_url: str) -> Page:
 @pytest.mark.parametrize("kind", QUESTIONS)
 def test_one_question_of_each_kind(chat: Page, kind: str) -> None:
     row = asked(chat, QUESTIONS[kind])
-    expect(row.locator(".thought-group .title")).to_contain_text(kind)
+    label = "Base model" if kind == "other" else kind
+    expect(row.locator(".thought-group .title")).to_contain_text(label)
     expect(blocks(row).nth(1)).not_to_be_empty()
     row.locator(".thought-group .title").click()
     expect(row.locator(".thought-group li code").first).to_be_visible()
