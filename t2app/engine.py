@@ -425,10 +425,19 @@ class Engine:
         with self.svf.training_form(self._room()):
             yield
 
-    def embed(self, prompts: Sequence[Prompt], delta: Tensor | None = None) -> Tensor:
-        """Last hidden state at the last token of each prompt: (B, hidden) in fp32."""
+    def read(
+        self,
+        prompts: Sequence[Prompt],
+        delta: Tensor | None = None,
+        depth: float = 1.0,
+        behind: Sequence[int] | None = None,
+    ) -> Tensor:
+        """Hidden states of each prompt, (B, 2, hidden): the last token's, and the mean.
+
+        See ``Scorer.read``.
+        """
         with self.turns.turn():
-            return self.scorer.embed(prompts, delta)
+            return self.scorer.read(prompts, delta, depth, behind)
 
     @torch.no_grad()
     def label_probabilities(
@@ -441,7 +450,7 @@ class Engine:
         product over its tokens, each among the tokens that some label allows there.
         """
         prompt = self.prompt_ids(messages)
-        prefix = self._shared_prefix(messages, prompt)
+        prefix = self.shared_prefix(messages, prompt)
         cache = self._prefix_cache(prompt[:prefix], delta)
         root = self._extend(prompt[prefix:], prefix, cache, delta)
         spelled = {label: self.answer_ids(label) for label in labels}
@@ -464,7 +473,7 @@ class Engine:
         found = walk([], list(labels), 1.0)
         return {label: found[label] for label in labels}
 
-    def _shared_prefix(self, messages: Sequence[Message], prompt: Prompt) -> int:
+    def shared_prefix(self, messages: Sequence[Message], prompt: Prompt) -> int:
         """How many tokens come before the last message's text, whatever that text is."""
         other = self.prompt_ids([*messages[:-1], {"role": messages[-1]["role"], "content": "\n"}])
         same = 0

@@ -1,8 +1,9 @@
-"""Rights of files that are meant for others too."""
+"""Rights of files that are meant for others too, and writing them whole."""
 
 from __future__ import annotations
 
 import os
+import tempfile
 import threading
 from pathlib import Path
 
@@ -27,3 +28,17 @@ def _umask() -> int:
             mask = os.umask(0o077)
             os.umask(mask)
         return mask
+
+
+def replace_with(path: Path, data: bytes) -> None:
+    """Write a file in one step: readers see the old one or the whole new one. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, work = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        share(Path(work))
+        os.replace(work, path)
+    except OSError:
+        Path(work).unlink(missing_ok=True)
+        raise

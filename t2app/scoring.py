@@ -11,6 +11,7 @@ how many rows fit. Not covered: decoding (``engine``).
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -108,10 +109,18 @@ class Head:
         """How many logits there are for a token."""
         return self._model.get_output_embeddings().weight.shape[0]
 
-    def hidden(self, ids: Tensor) -> Tensor:
-        """Last hidden states (B, T, hidden) of right-padded ids (B, T)."""
+    def hidden(self, ids: Tensor, depth: float = 1.0) -> Tensor:
+        """Hidden states (B, T, hidden) of right-padded ids (B, T) after a share of the layers.
+
+        The last ones at ``depth`` 1, and where a model does not give those in between.
+        """
+        between = {"output_hidden_states": True} if depth < 1 else {}
         with _attention_for(ids):
-            return self._decoder(input_ids=ids, use_cache=False).last_hidden_state
+            found = self._decoder(input_ids=ids, use_cache=False, **between)
+        states = found.hidden_states if between else None
+        if not states:
+            return found.last_hidden_state
+        return states[math.ceil(depth * (len(states) - 1))]
 
     @property
     def shareable(self) -> bool:
@@ -191,12 +200,27 @@ class Scorer:
         return _shared_beginning(prompts) if self._head.shareable else 0
 
     @torch.no_grad()
-    def embed(self, prompts: Sequence[Prompt], delta: Tensor | None = None) -> Tensor:
-        """Last hidden state at the last token of each prompt: (B, hidden) in float32."""
+    def read(
+        self,
+        prompts: Sequence[Prompt],
+        delta: Tensor | None = None,
+        depth: float = 1.0,
+        behind: Sequence[int] | None = None,
+    ) -> Tensor:
+        """Hidden states of each prompt, (B, 2, hidden) in float32: the last token's, and the mean.
+
+        The mean leaves out the first ``behind`` tokens of each prompt (at least one is taken).
+        ``depth`` is the share of the layers that have run, rounded up; at 1 the states are those
+        that the output head gets.
+        """
         with self._using(delta):
-            hidden = self._head.hidden(self._right_pad(prompts))
-        last = torch.tensor([len(p) - 1 for p in prompts], device=hidden.device)
-        return hidden[torch.arange(len(prompts), device=hidden.device), last].float()
+            hidden = self._head.hidden(self._right_pad(prompts), depth)
+        starts = behind or [0] * len(prompts)
+        found = []
+        for row, prompt, start in zip(hidden, prompts, starts, strict=True):
+            states = row[: len(prompt)].float()
+            found.append(torch.stack([states[-1], states[min(start, len(prompt) - 1) :].mean(0)]))
+        return torch.stack(found)
 
     def _before_tokens(
         self, prompts: Sequence[Prompt], completions: Sequence[Prompt], delta: Tensor | None

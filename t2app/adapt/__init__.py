@@ -9,13 +9,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 
-from t2app.adapt import classifier, mixes, prompt, prototype
+from t2app.adapt import auto, classifier, mixes, prompt, prototype
 from t2app.adapt.result import Adaptation
 from t2app.engine import Engine
 from t2app.errors import T2Error
 from t2app.svf.mixing import check_weights
 
 STRATEGIES = {
+    "auto": "the expert whose questions are most like yours, else the plain model",
     "prompt": "the plain model classifies the question",
     "classifier": "the dispatch expert classifies the question",
     "prototype": "the expert whose example questions are most like the question",
@@ -23,8 +24,8 @@ STRATEGIES = {
     "manual": "you set the weights",
     "off": "the plain model answers, in one pass",
 }
-# As good as any on the built-in model's tasks (assets/tiny/README.md), and in need of nothing.
-DEFAULT = "prompt"
+# What measured best over three models (docs/LOG.md), and in need of nothing.
+DEFAULT = "auto"
 
 
 def choose(
@@ -50,6 +51,8 @@ def choose(
         found = Adaptation("manual", weights=checked, why="the weights were set by hand")
     elif strategy == "few-shot":
         found = mixes.choose(engine, mix)
+    elif strategy == "auto":
+        found = auto.choose(engine, question, generate=generate)
     elif strategy == "prototype":
         found = prototype.choose(engine, question)
     elif strategy == "prompt":

@@ -1,82 +1,80 @@
 """Strategy ``prototype``: the expert whose example questions are most like the question.
 
-A prototype is the mean hidden state (last layer, last token) of an expert's example questions, read
-by the base model in its chat format. It is kept in the expert's header, so an expert takes part
-from the moment its file is there: no prompt, no training, one short forward pass however many
-experts there are. Cosine similarity to the prototypes, seen from their centre, becomes
-probabilities by one scale, fitted to the experts' own examples. Not covered: questions that fit no
-expert, except by likeness to those of ``other``.
+Each expert is a class: the hidden states (``states``) of the example questions that it keeps.
+General questions make the class *other* (``kept``). A linear discriminant (``discriminant``)
+tells them apart, so an expert takes part from the moment its file is there: no prompt, no training,
+one short forward pass however many experts there are. Where the likeliest expert is not likely
+enough, the base model answers; how likely it must be follows from the questions themselves. An
+expert without example questions takes part by the mean state in its header.
 """
 
 from __future__ import annotations
 
 import base64
-import hashlib
-import json
 import operator
-import os
-import tempfile
+import threading
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from t2app.adapt import labels
+from t2app.adapt import discriminant, kept, labels, states
+from t2app.adapt.discriminant import Classes, Discriminant
+from t2app.adapt.kept import QUESTIONS
 from t2app.adapt.result import Adaptation
-from t2app.config import ROOT, TINY, cache_dir
 from t2app.engine import Engine
 from t2app.errors import T2Error
 from t2app.svf.expert import Expert
-from t2app.tasks import BUILT_IN, dispatch
-
-GENERAL = ROOT / "assets" / "general-questions.jsonl"
-# Questions that make a prototype; an expert keeps as many.
-QUESTIONS = 64
-BATCH = 32
-# Questions, of all experts together, that the scale is fitted to: bounds the cost of a new expert.
-FITTED_TO = 256
-SCALES = torch.logspace(0, 2, 81)
-VERSION = 1
+from t2app.tasks import dispatch
 
 
 def of(engine: Engine, questions: Sequence[str]) -> dict[str, Any]:
     """The prototype of some questions, as JSON values for a header.
 
-    ``mean`` is (hidden,) in float16 and base64, ``n`` the number of questions. Raises T2Error
-    without any.
+    ``mean`` is (hidden,) in float16 and base64, ``n`` the number of questions, ``depth`` where in
+    the model it was read. Raises T2Error without any.
     """
     if not questions:
         raise T2Error("a prototype needs at least one question")
-    mean = _embed(engine, questions[:QUESTIONS]).mean(0)
+    read = states.cached(engine, list(questions[:QUESTIONS]))
+    if not len(read):
+        raise T2Error(
+            "every question is too long for the model: it cannot be told by its questions"
+        )
+    mean = read.mean(0)
     packed = base64.b64encode(mean.numpy().astype("<f2").tobytes()).decode()
-    return {"mean": packed, "n": min(len(questions), QUESTIONS), "size": mean.numel()}
+    return {
+        "mean": packed,
+        "n": len(read),
+        "size": mean.numel(),
+        "depth": states.DEPTH,
+    }
 
 
 def choose(engine: Engine, question: str) -> Adaptation:
-    """Probabilities from likeness; an expert without prototype or examples is named in ``why``."""
+    """Probabilities from likeness; the base alone where no expert is likely enough.
+
+    ``why`` names experts that have neither example questions nor a prototype.
+    """
     known = _known(engine)
-    likeness = _likeness(_embed(engine, [question]), known.means)[0]
-    shares = (known.scale * likeness).softmax(0).tolist()
-    probabilities = dict(zip(known.names, shares, strict=True))
-    label = max(probabilities, key=probabilities.__getitem__)
-    why = f"the question is most like those of {label!r} ({probabilities[label]:.0%})"
+    if known.judge is None:
+        probabilities, label = {dispatch.OTHER: 1.0}, dispatch.OTHER
+        why = "there are no experts to choose from"
+    else:
+        shares = known.judge.probabilities(states.of(engine, [question]))
+        label = known.names[int(known.judge.chosen(shares))]
+        probabilities = dict(zip(known.names, shares[0].tolist(), strict=True))
+        why = _why(known, probabilities, label)
     if known.missing:
         why += f"; without example questions, so left out: {', '.join(known.missing)}"
     weights = {name: p for name, p in probabilities.items() if name != dispatch.OTHER}
+    if label == dispatch.OTHER:
+        weights = dict.fromkeys(weights, 0.0)
     return Adaptation("prototype", label, probabilities, weights, why)
-
-
-def examples(expert: Expert) -> list[str]:
-    """The example questions that an expert keeps; anybody may have written its header."""
-    found = expert.header.get("examples")
-    return [q for q in found if isinstance(q, str) and q.strip()] if isinstance(found, list) else []
 
 
 def missing(engine: Engine) -> tuple[str, ...]:
@@ -84,13 +82,34 @@ def missing(engine: Engine) -> tuple[str, ...]:
     return _known(engine).missing
 
 
+def is_ready(engine: Engine) -> bool:
+    """Whether a question would be answered without reading those of the experts first."""
+    return _current(engine) is not None
+
+
+def left_out(engine: Engine) -> list[tuple[str, str]]:
+    """For each question that makes a class the pair (its class, the chosen one).
+
+    Chosen as if the question had not been there: a measurement that costs nothing.
+    """
+    known = _known(engine)
+    if known.judge is None:
+        return []
+    chosen = known.judge.chosen(known.judge.left_out).tolist()
+    pairs = zip(known.own.tolist(), chosen, strict=True)
+    return [(known.names[own], known.names[said]) for own, said in pairs]
+
+
 @dataclass(frozen=True)
 class _Known:
-    """Prototypes (K, hidden) by name, ``other`` last, and the scale of their likeness."""
+    """The classes by name, ``other`` last, the class of each question, and what judges.
+
+    ``judge`` is None where *other* is the only class.
+    """
 
     names: tuple[str, ...]
-    means: Tensor
-    scale: float
+    own: Tensor
+    judge: Discriminant | None
     missing: tuple[str, ...]
 
 
@@ -98,142 +117,80 @@ class _Known:
 _cache: WeakKeyDictionary[Engine, tuple[list[Expert], _Known]] = WeakKeyDictionary()
 
 
+# Reading the questions of experts takes a while: whoever else wants the same waits for it.
+_lock = threading.Lock()
+
+
 def _known(engine: Engine) -> _Known:
-    """The prototypes of the experts that are there now."""
-    experts = {n: e for n, e in engine.library.experts().items() if labels.takes_part(e)}
-    before = _cache.get(engine)
-    now = list(experts.values())
-    if before and len(before[0]) == len(now) and all(map(operator.is_, before[0], now)):
-        return before[1]
-    questions = {name: examples(e) for name, e in experts.items()}
-    questions[dispatch.OTHER] = _of_no_expert(engine)
-    kept = {name: e.header.get("prototype") for name, e in experts.items()}
-    made = _from_disk(engine, kept, questions) or _make(engine, kept, questions)
-    known = _Known(
-        tuple(made["prototypes"]),
-        torch.stack([_unpack(p) for p in made["prototypes"].values()]),
-        made["scale"],
-        tuple(name for name in questions if name not in made["prototypes"]),
-    )
-    _cache[engine] = (now, known)
-    return known
+    """The classes of the experts that are there now."""
+    found = _current(engine)
+    if found is None:
+        with _lock:
+            found = _current(engine)
+            if found is None:
+                experts = _experts(engine)
+                found = _make(engine, experts)
+                _cache[engine] = (list(experts.values()), found)
+    return found
 
 
-def _of_no_expert(engine: Engine) -> list[str]:
-    """Questions that belong to no expert: hand-written ones of all kinds.
-
-    The built-in model was trained on small talk only, so there it is small talk.
-    """
-    if engine.base.name == TINY:
-        talk = BUILT_IN[dispatch.OTHER].problems("train", QUESTIONS, "prototype")
-        return [p.question for p in talk]
-    with GENERAL.open(encoding="utf-8") as lines:
-        return [json.loads(line)["question"] for line in lines]
+def _current(engine: Engine) -> _Known | None:
+    """What was made of exactly the experts that are there now."""
+    before, now = _cache.get(engine), list(_experts(engine).values())
+    same = before and len(before[0]) == len(now) and all(map(operator.is_, before[0], now))
+    return before[1] if same else None
 
 
-def _make(
-    engine: Engine, kept: Mapping[str, Any], questions: Mapping[str, list[str]]
-) -> dict[str, Any]:
-    """Prototypes from headers, the others from their questions; then the scale. Kept on disk."""
+def _experts(engine: Engine) -> dict[str, Expert]:
+    return {n: e for n, e in engine.library.experts().items() if labels.takes_part(e)}
+
+
+def _make(engine: Engine, experts: Mapping[str, Expert]) -> _Known:
     size = engine.model.get_input_embeddings().weight.shape[1]
-    found: dict[str, dict[str, Any]] = {}
-    for name, asked in questions.items():
-        if _fits(kept.get(name), size):
-            found[name] = kept[name]
-        elif asked:
-            found[name] = of(engine, asked)
-    made = {"prototypes": found, "scale": _fit(engine, found, questions)}
-    _to_disk(_path(engine, kept, questions), made)
-    return made
+    rows: dict[str, Tensor] = {}
+    means: dict[str, tuple[Tensor, int]] = {}
+    for name, expert in experts.items():
+        asked = kept.examples(expert)
+        found = states.cached(engine, asked) if asked else torch.empty(0)
+        if len(found):
+            rows[name], means[name] = found, (found.mean(0), len(found))
+        elif (mean := _of_header(expert, size)) is not None:
+            means[name] = mean
+    missing = tuple(name for name in experts if name not in means)
+    if not means:
+        return _Known((dispatch.OTHER,), torch.empty(0, dtype=torch.long), None, missing)
+    other = states.cached(engine, kept.of_no_expert(engine))
+    rows[dispatch.OTHER], means[dispatch.OTHER] = other, (other.mean(0), len(other))
+    names = tuple(means)
+    own = torch.tensor([names.index(name) for name, found in rows.items() for _ in found])
+    classes = Classes(
+        torch.cat(list(rows.values())),
+        own,
+        torch.stack([mean for mean, _ in means.values()]),
+        torch.tensor([n for _, n in means.values()]),
+    )
+    return _Known(names, own, discriminant.fit(classes), missing)
 
 
-def _fits(prototype: Any, size: int) -> bool:
-    """Whether a header's prototype can be read and is one of this model."""
+def _of_header(expert: Expert, size: int) -> tuple[Tensor, int] | None:
+    """Mean state and number of questions in a header; None if it is damaged or of another kind."""
+    prototype = expert.header.get("prototype")
     try:
-        mean = _unpack(prototype)
-        return mean.numel() == size and bool(mean.isfinite().all()) and int(prototype["n"]) > 0
+        values = np.frombuffer(base64.b64decode(prototype["mean"], validate=True), "<f2")
+        mean, n = torch.from_numpy(values.astype("float32")), int(prototype["n"])
+        same_depth = abs(float(prototype["depth"]) - states.DEPTH) < 0.001
     except (TypeError, KeyError, ValueError):
-        return False
-
-
-def _unpack(prototype: Mapping[str, Any]) -> Tensor:
-    """The mean (hidden,) in fp32."""
-    values = np.frombuffer(base64.b64decode(prototype["mean"], validate=True), "<f2")
-    return torch.from_numpy(values.astype("float32"))
-
-
-def _fit(
-    engine: Engine,
-    prototypes: Mapping[str, Mapping[str, Any]],
-    questions: Mapping[str, list[str]],
-) -> float:
-    """The scale that makes the experts' own examples most likely.
-
-    Each example meets its own prototype as it would be without that example. As if one more had
-    been right and one wrong (Laplace), so that examples which are told apart without a mistake do
-    not make certain of everything.
-    """
-    names = list(prototypes)
-    share = max(1, FITTED_TO // len(names))
-    asked = [(row, q) for row, n in enumerate(names) for q in questions[n][:QUESTIONS][:share]]
-    if len(names) < 2 or not asked:
-        return float(SCALES[0])
-    rows = torch.tensor([row for row, _ in asked])
-    states = _embed(engine, [q for _, q in asked])
-    means = torch.stack([_unpack(p) for p in prototypes.values()])
-    n = torch.tensor([float(p["n"]) for p in prototypes.values()])[rows, None]
-    without = torch.where(n > 1, (n * means[rows] - states) / (n - 1).clamp(min=1), means[rows])
-    likeness = _likeness(states, means)
-    centre = means.mean(0)
-    own = functional.cosine_similarity(states - centre, without - centre)
-    likeness[torch.arange(len(rows)), rows] = own
-    logs = (SCALES[:, None, None] * likeness).log_softmax(-1)  # (scales, examples, experts)
-    right = logs[:, torch.arange(len(rows)), rows]
-    wrong = (logs.sum(-1) - right) / (len(names) - 1)
-    sure = (len(asked) + 1) / (len(asked) + 2)
-    return float(SCALES[(sure * right + (1 - sure) * wrong).mean(1).argmax()])
-
-
-def _likeness(states: Tensor, means: Tensor) -> Tensor:
-    """Cosine similarity (B, K) of states (B, hidden) to prototypes, seen from their centre."""
-    centre = means.mean(0)
-    return functional.normalize(states - centre) @ functional.normalize(means - centre).T
-
-
-def _embed(engine: Engine, questions: Sequence[str]) -> Tensor:
-    """Hidden states (B, hidden) of questions as the chat would ask them; on the CPU."""
-    prompts = [engine.prompt_ids([{"role": "user", "content": q}]) for q in questions]
-    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-    found: dict[int, Tensor] = {}
-    for start in range(0, len(order), BATCH):
-        part = order[start : start + BATCH]
-        found.update(zip(part, engine.embed([prompts[i] for i in part]).cpu(), strict=True))
-    return torch.stack([found[i] for i in range(len(prompts))])
-
-
-# -- what was computed, on disk ------------------------------------------------------------------
-
-
-def _path(engine: Engine, kept: Mapping[str, Any], questions: Mapping[str, list[str]]) -> Path:
-    """A file for exactly these experts of this model."""
-    decides = json.dumps([VERSION, engine.base.base, kept, questions], sort_keys=True)
-    return cache_dir() / "prototypes" / f"{hashlib.sha256(decides.encode()).hexdigest()[:32]}.json"
-
-
-def _from_disk(
-    engine: Engine, kept: Mapping[str, Any], questions: Mapping[str, list[str]]
-) -> dict[str, Any] | None:
-    try:
-        return json.loads(_path(engine, kept, questions).read_text())
-    except (OSError, ValueError):
         return None
+    fits = same_depth and n > 0 and mean.numel() == size and bool(mean.isfinite().all())
+    return (mean, n) if fits else None
 
 
-def _to_disk(path: Path, made: Mapping[str, Any]) -> None:
-    """In one step; a cache that cannot be written is only slower."""
-    with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, work = tempfile.mkstemp(dir=path.parent)
-        with os.fdopen(handle, "w") as file:
-            json.dump(made, file)
-        os.replace(work, path)
+def _why(known: _Known, probabilities: Mapping[str, float], label: str) -> str:
+    likeliest = max(probabilities, key=probabilities.__getitem__)
+    sure = f"{probabilities[likeliest]:.0%}"
+    if label == likeliest == dispatch.OTHER:
+        return f"the question is most like general ones ({sure}), so the base model answers"
+    if label == likeliest:
+        return f"the question is most like those of {label!r} ({sure})"
+    needed = float(known.judge.thresholds[known.names.index(likeliest)])
+    return f"only {sure} sure of {likeliest!r} (below {needed:.0%}), so the base model answers"

@@ -1,7 +1,8 @@
 """What the expert that classifies is trained on, and whether it still fits the experts there are.
 
-Its problems come from the example questions that experts keep, so it can be trained again whenever
-experts come or go. Not covered: training itself, and classifying (``classifier``).
+Its problems come from the example questions that experts keep and from general ones, so it can be
+trained again, on any model, whenever experts come or go. Not covered: training itself, and
+classifying (``classifier``).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import random
 from collections.abc import Mapping, Sequence
 
 from t2app.adapt import labels
-from t2app.adapt.prototype import examples
+from t2app.adapt.kept import examples, general
 from t2app.data.task import RowsTask
 from t2app.svf.expert import Expert
 from t2app.tasks import BUILT_IN, DISPATCH, LABELS, Problem, Split, Task, dispatch, split_of
@@ -52,8 +53,9 @@ def out_of_date(experts: Mapping[str, Expert]) -> str | None:
 def task(experts: Mapping[str, Expert]) -> Task:
     """Naming the category of a question, for exactly these experts.
 
-    Experts of built-in tasks are learned from fresh questions, the others from their examples. An
-    expert that has too few of them is listed, as it will be in use, but never the right answer.
+    Experts of built-in tasks are learned from fresh questions, the others from their examples;
+    ``other`` from general questions and from small talk, half of each. An expert that has too few
+    examples is listed, as it will be in use, but never the right answer.
     """
     listed = labels.from_experts(experts)
     if {name: _kind(experts, name) for name in listed} == {name: name for name in LABELS}:
@@ -115,16 +117,40 @@ def _questions(
     """
     rng = random.Random("router")
     found: dict[tuple[Split, str], dict[str, None]] = {}
-    open_: dict[tuple[Split, str | None], list[tuple[Split, str]]] = {}
+    wanted: dict[tuple[Split, str], int] = {}
     for split, size in SIZES.items():
         for label in drawn:
             pool = found[split, label] = {}
-            if kind := _kind(experts, label):
-                open_.setdefault((split, kind), []).append((split, label))
-                continue
-            kept = [q for q in examples(experts[label]) if split_of(q) == split]
-            for question in rng.choices(kept, k=size // len(drawn)) if kept else ():
-                pool.setdefault(dress(rng, question, typos=0.3))
+            wanted[split, label] = most = size // len(drawn)
+            if label == dispatch.OTHER:
+                _dress(rng, split, general(), most // 2, pool)
+            elif not _kind(experts, label):
+                _dress(rng, split, examples(experts[label]), most, pool)
+                del wanted[split, label]
+    _draw(rng, experts, found, wanted)
+    return {place: list(pool) for place, pool in found.items()}
+
+
+def _dress(
+    rng: random.Random, split: Split, questions: Sequence[str], count: int, pool: dict[str, None]
+) -> None:
+    """Add so many of the questions of this side of the split, in other words and spellings."""
+    kept = [q for q in questions if split_of(q) == split]
+    for question in rng.choices(kept, k=count) if kept else ():
+        pool.setdefault(dress(rng, question, typos=0.3))
+
+
+def _draw(
+    rng: random.Random,
+    experts: Mapping[str, Expert],
+    found: Mapping[tuple[Split, str], dict[str, None]],
+    wanted: Mapping[tuple[Split, str], int],
+) -> None:
+    """Fill the pools of built-in kinds with fresh questions, up to what is wanted of each."""
+    open_: dict[tuple[Split, str | None], list[tuple[Split, str]]] = {}
+    for split, label in wanted:
+        if len(found[split, label]) < wanted[split, label]:
+            open_.setdefault((split, _kind(experts, label)), []).append((split, label))
     while open_:
         problem = DISPATCH.draw(rng)
         at = split_of(problem.question), problem.gold
@@ -132,8 +158,7 @@ def _questions(
             continue
         place = open_[at].pop(0)
         found[place].setdefault(problem.question)
-        if len(found[place]) < SIZES[place[0]] // len(drawn):
+        if len(found[place]) < wanted[place]:
             open_[at].append(place)
         elif not open_[at]:
             del open_[at]
-    return {place: list(pool) for place, pool in found.items()}
