@@ -49,7 +49,7 @@ def rows(path: Path) -> Iterator[dict]:
     """Objects of a file of JSON lines, gzipped or not."""
     data = path.read_bytes()
     text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
-    yield from map(json.loads, text.splitlines())
+    yield from map(json.loads, filter(None, text.split("\n")))
 
 
 def questions(group: str, data: Path) -> list[str]:
@@ -110,9 +110,9 @@ def train_classifier(engine, steps: int) -> dict:
 
     task = router.task(engine.library.experts())
     settings = Settings(
-        objective="sft", steps=steps, prompts=24, validation=48, validate_every=max(1, steps // 4)
+        objective="sft", steps=steps, prompts=16, validation=16, validate_every=max(1, steps // 2)
     )
-    spec = experts.spec_for(engine, task, "sorter", settings, overwrite=True, size=60)
+    spec = experts.spec_for(engine, task, "sorter", settings, overwrite=True, size=24)
     began = time.perf_counter()
     report = experts.train_expert(engine, task, spec, runs.Run.create(spec, task)).report
     return {

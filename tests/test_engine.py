@@ -341,7 +341,7 @@ def test_ones_are_the_base_bit_for_bit(engine):
     rows, said = prompts(engine), [[5, 6, 7]] * len(QUESTIONS)
     base, _ = engine.logprobs(rows, said)
     assert torch.equal(engine.logprobs(rows, said, delta)[0], base)
-    assert torch.equal(engine.embed(rows, delta), engine.embed(rows))
+    assert torch.equal(engine.read(rows, delta), engine.read(rows))
     labels = ["the", "fox", "dog"]
     assert engine.label_probabilities(user("a"), labels, delta) == engine.label_probabilities(
         user("a"), labels
@@ -529,15 +529,19 @@ def test_logprobs_are_differentiable_in_the_mix(engine):
 # -- hidden states and status ----------------------------------------------------------------
 
 
-def test_embeddings_are_those_of_single_rows(engine):
+@pytest.mark.parametrize(("depth", "layer"), [(1.0, 2), (0.6, 2), (0.5, 1)])
+def test_hidden_states_are_those_of_single_rows(engine, depth, layer):
     rows = prompts(engine)
     deltas = random_deltas(engine, len(rows))
-    found = engine.embed(rows, deltas)
-    assert found.shape == (len(rows), 64)
+    behind = [min(3, len(row)) for row in rows]
+    found = engine.read(rows, deltas, depth, behind)
+    assert found.shape == (len(rows), 2, 64)
     for i, row in enumerate(rows):
         with torch.no_grad(), engine.svf.using(deltas[i]):
             out = engine.model(torch.tensor([row]), output_hidden_states=True)
-        torch.testing.assert_close(found[i], out.hidden_states[-1][0, -1], atol=1e-4, rtol=1e-4)
+        states = out.hidden_states[layer][0]
+        expected = torch.stack([states[-1], states[min(behind[i], len(row) - 1) :].mean(0)])
+        torch.testing.assert_close(found[i], expected, atol=1e-4, rtol=1e-4)
 
 
 def test_status(engine):

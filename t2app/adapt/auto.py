@@ -24,6 +24,6 @@ def choose(engine: Engine, question: str, *, generate: bool = False) -> Adaptati
     unseen = prototype.missing(engine)
     if found.label == dispatch.OTHER and unseen:
         asked = prompt.choose(engine, question)
-        if asked.label in unseen:
+        if asked.label in unseen or not found.weights:
             found = asked
     return replace(found, strategy=NAME)

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("question", help="the question, or - for standard input")
     parser.add_argument(
         "--strategy",
-        help="prompt (default), classifier, prototype, few-shot, manual or off",
+        help="auto (default), prompt, classifier, prototype, few-shot, manual or off",
     )
     parser.add_argument("--mix", help="the mix that few-shot answers with (default: the newest)")
     parser.add_argument("--weights", help="weights set by hand: math=0.7,code=0.3")
@@ -45,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.question != "-":
         _show(args, args.question, two_pass.ask(engine, args.question, **options), engine.base.name)
+        _warn(engine, options["strategy"])
         return 0
     failed = 0
     for number, question in _lines():
@@ -55,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
             note(f"t2app: line {number}: {error}")
             if args.json:
                 print_json({"question": question, "error": str(error)})
+    _warn(engine, options["strategy"])
     return failed
 
 
@@ -105,6 +107,15 @@ def _lines() -> Iterator[tuple[int, str]]:
         yield number, text
 
 
+def _warn(engine, strategy: str) -> None:
+    """Say so where the strategy does badly on the questions that this model's experts keep."""
+    from t2app.adapt import trust
+
+    found = trust.known(engine, strategy)
+    if found is not None and not found.trusted:
+        note(found.line)
+
+
 def _show(args: argparse.Namespace, question: str, answer, model: str) -> None:
     if args.json:
         print_json(_as_dict(question, answer, model))
@@ -115,12 +126,19 @@ def _show(args: argparse.Namespace, question: str, answer, model: str) -> None:
             "first pass: " + ", ".join(f"{k} {p:.0%}" for k, p in adaptation.probabilities.items())
         )
     mixed = ", ".join(f"{k} {w:.2f}" for k, w in adaptation.weights.items() if w >= 0.005)
-    note(f"mix: {mixed or 'the base model'}")
+    note(f"mix: {mixed or 'the base model'}{_reason(adaptation)}")
     if adaptation.told:
         note(f"told, as in training: {adaptation.told}")
     print(answer.text)
     if answer.base_text is not None:
         print(f"\n-- without experts --\n{answer.base_text}")
+
+
+def _reason(adaptation) -> str:
+    """Why the base answers alone although an expert was the likeliest."""
+    shares = adaptation.probabilities
+    unsure = adaptation.label in shares and adaptation.label != max(shares, key=shares.get)
+    return f" ({adaptation.why})" if unsure else ""
 
 
 def _as_dict(question: str, answer, model: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import Any
 import gradio as gr
 
 from t2app import adapt
-from t2app.adapt import mixes, router, two_pass
+from t2app.adapt import mixes, router, trust, two_pass
 from t2app.adapt.two_pass import Answer
 from t2app.engine import Engine
 from t2app.errors import T2Error
@@ -318,9 +318,24 @@ def strategy_words(name: str) -> tuple[str, str]:
     return words.STRATEGIES.get(name, (name.capitalize(), adapt.STRATEGIES.get(name, "")))
 
 
-def explained(strategy: str) -> str:
-    """The line below the choice of strategies."""
-    return f'<p class="t2-quiet">{html.escape(strategy_words(strategy)[1])}</p>'
+def explained(strategy: str, more: str = "") -> str:
+    """The lines below the choice of strategies."""
+    lines = [strategy_words(strategy)[1], more]
+    return "".join(f'<p class="t2-quiet">{html.escape(line)}</p>' for line in lines if line)
+
+
+def told(engine: Engine, strategy: str) -> str:
+    """The lines below the choice, with how far the strategy is to be trusted on this model.
+
+    What is not known yet is measured in the background.
+    """
+    if strategy not in trust.MEASURED:
+        return explained(strategy)
+    trust.measure_in_background(engine)
+    found = trust.known(engine, strategy)
+    if found is not None:
+        return explained(strategy, found.line[:1].upper() + found.line[1:])
+    return explained(strategy, words.MEASURING if trust.is_running(engine) else "")
 
 
 def chosen(engine: Engine, strategy: str, mix: str | None) -> Values:
@@ -329,7 +344,7 @@ def chosen(engine: Engine, strategy: str, mix: str | None) -> Values:
     offered = [(NEWEST, ""), *((name, name) for name in known)]
     visible = strategy == "few-shot" and bool(known)
     value = mix if mix in known else ""
-    return explained(strategy), gr.update(choices=offered, value=value, visible=visible)
+    return told(engine, strategy), gr.update(choices=offered, value=value, visible=visible)
 
 
 def status_line(state: Mapping[str, Any], turns: Turns = ()) -> str:

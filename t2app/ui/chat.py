@@ -301,5 +301,8 @@ def _wire_answers(
     )
     for event in (answering, undone, cleared):
         event.then(settle, after, everything, **AT_ONCE)
+    told = (resident.bind(asking.told), side.strategy, side.explained)
+    answering.then(*told, **QUIET)
+    page.load(*told, **QUIET)
     page.load(resident.bind(asking.restore), [session.saved, session.ticket], everything, **IN_TURN)
     page.load(resident.bind(asking.fitted), side.strategy, [side.strategy, side.length], **AT_ONCE)

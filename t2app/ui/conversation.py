@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 from t2app.adapt.two_pass import Answer
+from t2app.tasks.dispatch import OTHER
 from t2app.ui import safe
 
 Turns = tuple["Turn", ...]
@@ -141,9 +142,22 @@ def _pass(turn: Turn) -> Message:
 def _title(turn: Turn) -> str:
     if turn.label is None:
         return WITHOUT_LABEL.get(turn.strategy, "Experts mixed")
+    if turn.label == OTHER:
+        return f"**Base model**{_unsure(turn.probabilities)}"
     label = f"**{safe.shield(turn.label)}**"
     sure = turn.probabilities.get(turn.label)
     return label if sure is None else f"{label} · {percent(sure)} sure"
+
+
+def _unsure(probabilities: Mapping[str, float]) -> str:
+    """Why the base model answers: no expert's question, or not surely enough one of an expert's."""
+    if not probabilities:
+        return ""
+    likeliest = max(probabilities, key=probabilities.__getitem__)
+    sure = percent(probabilities[likeliest])
+    if likeliest == OTHER:
+        return f" · {sure} sure"
+    return f" · only {sure} sure of {safe.shield(likeliest)}"
 
 
 def _report(turn: Turn) -> str:

@@ -43,6 +43,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
 
 # strategy: (name on the page, what it does, in one line); others speak for themselves
 STRATEGIES: dict[str, tuple[str, str]] = {
+    "auto": (
+        "Automatic",
+        "Your question is compared with the example questions of every expert. Where none is "
+        "like it enough, the base model answers.",
+    ),
     "classifier": (
         "Classify",
         "An expert that was trained to sort questions reads yours; its probabilities are the mix.",
@@ -54,7 +59,7 @@ STRATEGIES: dict[str, tuple[str, str]] = {
     "prototype": (
         "Prototype",
         "Your question is compared with the example questions of every expert; likeness is the "
-        "mix.",
+        "mix. An expert that keeps none is never chosen.",
     ),
     "few-shot": (
         "Few-shot",
@@ -91,6 +96,8 @@ REACH = (
     "choice about everyday facts, and small talk. For more, start the app with a larger model: "
     "<code>python app.py --model NAME</code>."
 )
+
+MEASURING = "How well this sorts questions on this model is being measured."
 
 ASK = "Ask"
 STOP = "Stop"

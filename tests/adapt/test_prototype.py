@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from t2app import adapt
-from t2app.adapt import prototype
+from t2app.adapt import kept, prototype, states
 from t2app.config import ROOT
 from t2app.errors import T2Error
 
-QUESTION = "what shall I cook with 3 eggs?"
+QUESTION = "how do I cook 40 eggs with 40 potatoes?"
 COOKING = [f"how do I cook {n} eggs with {n} potatoes?" for n in range(12)]
 SAILING = [f"DEF SAIL(X{n}): RETURN X+{n}" for n in range(12)]
 
@@ -35,24 +37,54 @@ def two(empty_engine, make_expert):
     return empty_engine
 
 
-def test_a_prototype_is_the_mean_hidden_state(empty_engine):
+def test_a_prototype_is_the_mean_state_of_the_questions(empty_engine):
     found = prototype.of(empty_engine, COOKING)
-    prompts = [empty_engine.prompt_ids([{"role": "user", "content": q}]) for q in COOKING]
-    expected = torch.stack([empty_engine.embed([p])[0] for p in prompts]).mean(0)
-    assert torch.allclose(prototype._unpack(found), expected, atol=2e-3)
-    assert (found["n"], found["size"]) == (12, expected.numel())
+    read = torch.stack([states.of(empty_engine, [q])[0] for q in COOKING])
+    assert read.norm(dim=1).tolist() == pytest.approx([1.0] * 12, abs=1e-5)
+    mean = np.frombuffer(base64.b64decode(found["mean"]), "<f2").astype("float32")
+    torch.testing.assert_close(torch.from_numpy(mean), read.mean(0), atol=2e-3, rtol=0)
+    assert (found["n"], found["size"], found["depth"]) == (12, 64, states.DEPTH)
     with pytest.raises(T2Error, match="at least one question"):
         prototype.of(empty_engine, [])
+
+
+def test_questions_that_are_too_long_are_left_out(empty_engine):
+    found = prototype.of(empty_engine, ["word " * 2000, "short"])
+    assert found["n"] == 1
+    with pytest.raises(T2Error, match="too long for the model"):
+        prototype.of(empty_engine, ["word " * 2000])
 
 
 def test_the_most_alike_is_chosen(two):
     for question, name in ((QUESTION, "cooking"), ("DEF SAIL(Y): RETURN 1", "sailing")):
         found = adapt.choose(two, question, "prototype")
         assert found.label == name
-        assert list(found.probabilities) == ["cooking", "sailing", "other"]
+        assert set(found.probabilities) == {"cooking", "sailing", "other"}
+        assert list(found.probabilities)[-1] == "other"
         assert sum(found.probabilities.values()) == pytest.approx(1)
         assert found.weights == {k: p for k, p in found.probabilities.items() if k != "other"}
         assert name in found.why
+
+
+@pytest.mark.parametrize("question", ["Who painted The Starry Night?", "how do bees make honey"])
+def test_the_base_alone_answers_what_is_like_general_questions(two, question):
+    found = adapt.choose(two, question, "prototype")
+    assert found.label == "other"
+    assert found.weights == {"cooking": 0.0, "sailing": 0.0}
+    assert two.delta(found.weights) is None
+    assert "base model answers" in found.why
+
+
+def test_below_its_threshold_an_expert_is_not_chosen(two, monkeypatch):
+    likely = adapt.choose(two, QUESTION, "prototype").probabilities["cooking"]
+    known = prototype._known(two)
+    strict = replace(known.judge, thresholds=torch.ones(2, dtype=torch.float64))
+    monkeypatch.setattr(prototype, "_known", lambda _: replace(known, judge=strict))
+    found = adapt.choose(two, QUESTION, "prototype")
+    assert found.label == "other"
+    assert found.probabilities["cooking"] == pytest.approx(likely)
+    assert not any(found.weights.values())
+    assert found.why.startswith(f"only {likely:.0%} sure of 'cooking' (below 100%)")
 
 
 def test_a_new_expert_takes_part_at_once(two, make_expert, passes):
@@ -112,8 +144,11 @@ def test_without_experts_everything_is_other(empty_engine):
 def test_what_was_computed_is_kept_on_disk(two, monkeypatch):
     expected = adapt.choose(two, QUESTION, "prototype").probabilities
     prototype._cache.clear()
-    monkeypatch.setattr(prototype, "_make", None)
+    read = []
+    real = states.of
+    monkeypatch.setattr(states, "of", lambda e, asked: read.append(len(asked)) or real(e, asked))
     assert adapt.choose(two, QUESTION, "prototype").probabilities == pytest.approx(expected)
+    assert read == [1]  # the question, and nothing else
 
 
 def test_a_cache_that_cannot_be_written_does_no_harm(two, monkeypatch, tmp_path):
@@ -124,10 +159,21 @@ def test_a_cache_that_cannot_be_written_does_no_harm(two, monkeypatch, tmp_path)
     assert adapt.choose(two, QUESTION, "prototype").label == "cooking"
 
 
-def test_examples_told_apart_with_ease_do_not_make_certain_of_everything(two):
-    adapt.choose(two, QUESTION, "prototype")
-    scale = prototype._known(two).scale
-    assert prototype.SCALES[0] <= scale < prototype.SCALES[-1]
+def test_a_cache_that_is_damaged_is_written_anew(two):
+    expected = adapt.choose(two, QUESTION, "prototype").probabilities
+    path = states._path(two, COOKING)
+    path.write_bytes(b"damaged")
+    prototype._cache.clear()
+    assert adapt.choose(two, QUESTION, "prototype").probabilities == pytest.approx(expected)
+    assert path.stat().st_size > 100
+
+
+def test_an_expert_without_questions_takes_part_by_its_prototype(two, make_expert):
+    taught(two, make_expert, "painting", [f"paint {n} red and blue walls" for n in range(9)])
+    expert = two.library.get("painting")
+    two.library.add(replace(expert, header={**expert.header, "examples": []}), overwrite=True)
+    assert prototype.missing(two) == ()
+    assert adapt.choose(two, "paint 5 red and blue walls", "prototype").label == "painting"
 
 
 def test_classes_that_cannot_be_told_apart_get_like_shares(empty_engine, make_expert):
@@ -140,7 +186,7 @@ def test_classes_that_cannot_be_told_apart_get_like_shares(empty_engine, make_ex
 def test_general_questions_differ_and_none_of_them_is_held_out():
     asked, held_out = (
         [json.loads(line)["question"] for line in path.read_text("utf-8").splitlines()]
-        for path in (prototype.GENERAL, ROOT / "tests" / "data" / "general-held-out.jsonl")
+        for path in (kept.GENERAL, ROOT / "tests" / "data" / "general-held-out.jsonl")
     )
     assert len(set(asked)) == len(set(held_out)) == 100
     assert not {q.casefold() for q in asked} & {q.casefold() for q in held_out}

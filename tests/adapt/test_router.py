@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from t2app import adapt
-from t2app.adapt import router
+from t2app.adapt import kept, router
 from t2app.data.task import RowsTask
 from t2app.tasks import DISPATCH, split_of
 
@@ -88,3 +88,27 @@ def test_an_expert_of_a_built_in_task_under_another_name(engine, make_expert):
     engine.library.add(make_expert("sums", task="math"))
     task = router.task(engine.library.experts())
     assert {p.gold for p in task.problems("train")} == {"code", "reasoning", "sums", "other"}
+
+
+def test_other_is_learned_from_general_questions_and_small_talk(empty_engine, make_expert):
+    """On a model of its own no expert is of a built-in kind."""
+    for name in ("cooking", "sailing"):
+        expert = make_expert(name)
+        questions = [q.replace("cook", name) for q in QUESTIONS]
+        empty_engine.library.add(
+            replace(expert, header={**expert.header, "task": "my.csv", "examples": questions})
+        )
+    task = router.task(empty_engine.library.experts())
+    sides = {
+        split: [p.question for p in task.problems(split) if p.gold == "other"]
+        for split in ("train", "validation")
+    }
+    own = {split: {q for q in kept.general() if split_of(q) == split} for split in sides}
+    for split, asked in sides.items():
+        # Undressed ones are found again as they are; none is on the other side.
+        assert len(own[split] & set(asked)) > 3
+        assert len(set(asked) - own[split]) > len(asked) / 4
+        assert not set(asked) & (set(kept.general()) - own[split])
+    golds = [p.gold for p in task.problems("train")]
+    count = {label: golds.count(label) for label in ("cooking", "sailing", "other")}
+    assert min(count.values()) > 0.3 * max(count.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from t2app import adapt
 from t2app.adapt import labels
@@ -76,12 +77,16 @@ def test_the_first_pass_gives_probabilities_and_leaves_other_to_the_base(engine,
 
 
 def test_prompt_asks_the_base_and_classifier_the_dispatch_expert(engine):
-    base = engine.label_probabilities(messages(engine), KINDS)
-    expert = engine.label_probabilities(messages(engine), KINDS, engine.delta({"dispatch": 1.0}))
-    assert adapt.choose(engine, QUESTION, "prompt").probabilities == pytest.approx(base, abs=1e-6)
-    found = adapt.choose(engine, QUESTION, "classifier").probabilities
-    assert found == pytest.approx(expert, abs=1e-6)
-    assert found != pytest.approx(base, abs=1e-3)
+    found = {s: adapt.choose(engine, QUESTION, s).probabilities for s in ("prompt", "classifier")}
+    for strategy, mix in (("prompt", None), ("classifier", {"dispatch": 1.0})):
+        raw = torch.tensor(
+            list(engine.label_probabilities(messages(engine), KINDS, engine.delta(mix)).values())
+        )
+        # Experts that keep no questions: what labels get on general ones is taken out.
+        of_general = labels.calibration(engine, engine.delta(mix)).of_general
+        expected = (raw.double().log() - of_general).softmax(0).tolist()
+        assert list(found[strategy].values()) == pytest.approx(expected, abs=1e-4)
+    assert found["prompt"] != pytest.approx(found["classifier"], abs=1e-3)
 
 
 def test_the_classifier_is_found_by_its_task(engine, make_expert):

@@ -70,17 +70,21 @@ def test_the_answer_is_the_models_own_with_the_mix_in_effect(engine):
     assert answer.done
 
 
-def test_asking_the_model_is_the_default(engine):
+def test_the_default_is_auto(engine):
     answer = two_pass.ask(engine, QUESTION, max_new_tokens=2)
-    expected = adapt.choose(engine, QUESTION, "prompt")
+    expected = adapt.choose(engine, QUESTION, "auto")
     assert answer.adaptation.weights == pytest.approx(expected.weights, abs=1e-6)
-    assert answer.adaptation.strategy == "prompt"
+    assert answer.adaptation.strategy == "auto"
 
 
 def test_other_answers_like_the_base(engine, monkeypatch):
     base = two_pass.ask(engine, QUESTION, strategy="off", max_new_tokens=10)
     monkeypatch.setattr(
-        engine, "label_probabilities", lambda _, names, __: {n: float(n == "other") for n in names}
+        engine,
+        "label_probabilities",
+        lambda said, names, _: {
+            n: float(n == ("other" if said[-1]["content"] == QUESTION else "code")) for n in names
+        },
     )
     answer = two_pass.ask(engine, QUESTION, max_new_tokens=10)
     assert answer.adaptation.label == "other"

@@ -33,7 +33,7 @@ def test_json_holds_what_the_contract_says(cli):
     assert all(seconds >= 0 for seconds in found["timings"].values())
     assert found["tokens"] == 3
     assert found["model"] == "small"
-    assert found["strategy"] == "prompt"
+    assert found["strategy"] == "auto"
     assert isinstance(found["answer"], str)
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from t2app import adapt
+from t2app.adapt import trust
+from t2app.adapt.trust import Trust
 from t2app.ui import asking, conversation, words
 from t2app.ui.conversation import Turn, Turns
 from tests.ui.double import Double, Script
@@ -209,7 +211,32 @@ def test_experts_that_only_sort_get_no_slider() -> None:
     assert asking.fitted(double, "prototype")[0] == SKIP
 
 
-def test_saved_mixes_are_offered_with_their_strategy() -> None:
+@pytest.mark.parametrize(
+    ("known", "running", "line"),
+    [
+        (Trust("prompt", 20, 64, 31, 32), False, "Prompt: 31% of 64 kept questions sent to their"),
+        (Trust("prompt", 20, 64, 31, 32), False, "left to the base: not to be trusted"),
+        (None, True, words.MEASURING),
+        (None, False, ""),
+    ],
+)
+def test_the_strategy_says_how_far_it_is_to_be_trusted(monkeypatch, known, running, line) -> None:
+    started = []
+    monkeypatch.setattr(trust, "measure_in_background", started.append)
+    monkeypatch.setattr(trust, "known", lambda *_: known)
+    monkeypatch.setattr(trust, "is_running", lambda _: running)
+    double = Double()
+    said = asking.told(double, "prompt")
+    assert said.startswith(asking.explained("prompt"))
+    assert line in said
+    assert said.count("<p") == 1 + bool(line)
+    assert started == [double]
+    assert asking.told(double, "off") == asking.explained("off")
+    assert started == [double]
+
+
+def test_saved_mixes_are_offered_with_their_strategy(monkeypatch) -> None:
+    monkeypatch.setattr(asking, "told", lambda _, strategy: asking.explained(strategy))
     double = Double()
     made = {"old": "2026-01-01", "new": "2026-02-02"}
     double.library = SimpleNamespace(

@@ -68,6 +68,17 @@ def test_the_accordion_tells_the_first_pass_and_the_mix() -> None:
         ({"label": None, "strategy": "manual"}, "Weights set by hand", "done"),
         ({"label": None, "strategy": "off"}, "Experts off", "done"),
         ({"probabilities": {}}, "**math**", "done"),
+        ({"label": "other", "probabilities": {}}, "**Base model**", "done"),
+        (
+            {"label": "other", "probabilities": {"math": 0.1, "other": 0.9}},
+            "**Base model** · 90\xa0% sure",
+            "done",
+        ),
+        (
+            {"label": "other", "probabilities": {"math": 0.6, "other": 0.4}},
+            "**Base model** · only 60\xa0% sure of math",
+            "done",
+        ),
     ],
 )
 def test_titles(changes: dict[str, Any], title: str, status: str) -> None:
