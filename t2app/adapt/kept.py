@@ -1,7 +1,8 @@
 """Questions that strategies learn from: those that experts keep, and those of no expert.
 
 The latter make *other*, the base model's own class: a hundred hand-written questions of all kinds.
-The built-in model was trained on small talk alone, so there its own small talk is added.
+The built-in model was trained on small talk alone, so there it is small talk: next to the others,
+hand-written sums and programs looked like nobody's (docs/LOG.md).
 """
 
 from __future__ import annotations
@@ -38,4 +39,4 @@ def of_no_expert(engine: Engine) -> list[str]:
     if engine.base.name != TINY:
         return list(general())
     talk = BUILT_IN[dispatch.OTHER].problems("train", QUESTIONS, "prototype")
-    return [p.question for p in talk] + list(general())
+    return [p.question for p in talk]

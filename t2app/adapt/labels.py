@@ -4,7 +4,8 @@ Labels and descriptions come from the experts that are there; ``other`` is the b
 that was never trained on such a list favours some labels whatever is asked. So the scores are
 calibrated: on a sample of the questions that experts keep, and of general ones, it is learned which
 scores go with which label (a linear discriminant on the log-probabilities). Where an expert keeps
-no questions, what each label gets on general ones is taken out instead (Zhao et al., 2021).
+no questions, what each label gets on general ones is taken out instead (Zhao et al., 2021). The
+built-in model was trained on such lists and is taken at its word.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from torch import Tensor
 from t2app.adapt import discriminant, kept
 from t2app.adapt.discriminant import Classes, Discriminant
 from t2app.adapt.result import Adaptation
-from t2app.config import cache_dir
+from t2app.config import TINY, cache_dir
 from t2app.engine import Engine
 from t2app.files import replace_with
 from t2app.svf.expert import Expert
@@ -75,7 +76,7 @@ def classify(
         label, probabilities = dispatch.OTHER, {dispatch.OTHER: 1.0}
         why = "there are no experts to choose from"
     else:
-        shares = calibration(engine, delta).probabilities(scores(engine, labels, question, delta))
+        shares = _calibrated(engine, delta, scores(engine, labels, question, delta))
         probabilities = dict(zip(labels, shares.tolist(), strict=True))
         label = max(probabilities, key=probabilities.__getitem__)
         why = f"the model finds {label!r} most likely ({probabilities[label]:.0%})"
@@ -83,6 +84,12 @@ def classify(
     if label == dispatch.OTHER:
         weights = dict.fromkeys(weights, 0.0)
     return Adaptation(strategy, label, probabilities, weights, why)
+
+
+def _calibrated(engine: Engine, delta: Tensor | None, values: Tensor) -> Tensor:
+    if engine.base.name == TINY:
+        return values.softmax(-1)
+    return calibration(engine, delta).probabilities(values)
 
 
 def scores(
@@ -99,19 +106,20 @@ def scores(
 class Calibration:
     """What scores (K,) of labels mean; ``other`` is the last one.
 
-    ``of_general`` (K,) is what each label gets on general questions, on average. ``judge`` is the
-    discriminant, and ``own`` (N,) the label of each row of its sample; None and empty where an
-    expert keeps no questions.
+    ``judge`` is a discriminant; without one ``usual`` (K,), what each label gets in any case, is
+    taken out. ``own`` (N,) are the right labels of the sample, ``said`` (N,) those that are found,
+    each by a judge that has not seen it.
     """
 
-    of_general: Tensor
     judge: Discriminant | None
+    usual: Tensor
     own: Tensor
+    said: Tensor
 
     def probabilities(self, values: Tensor) -> Tensor:
         """(K,) to (K,)."""
         if self.judge is None:
-            return (values - self.of_general).softmax(-1)
+            return (values - self.usual).softmax(-1)
         return self.judge.probabilities(values[None])[0]
 
 
@@ -131,7 +139,8 @@ def calibration(engine: Engine, delta: Tensor | None) -> Calibration:
     with _lock:
         found = _known.setdefault(engine, {})
         if path not in found:
-            found[path] = _fit(_scored(engine, labels, rows, delta, path), own, len(labels))
+            values = _scored(engine, labels, rows, delta, path)
+            found[path] = _fit(values, own, len(labels), engine.base.name == TINY)
     return found[path]
 
 
@@ -181,16 +190,18 @@ def _scored(
     return values
 
 
-def _fit(values: Tensor, own: Sequence[int], labels: int) -> Calibration:
+def _fit(values: Tensor, own: Sequence[int], labels: int, trained: bool) -> Calibration:
+    """From scores (N, K) of a sample; ``trained`` is a model that knows such lists."""
     classes = torch.tensor(own)
     counts = classes.bincount(minlength=labels)
-    of_general = values[classes == labels - 1].mean(0)
-    if int(counts.min()) < 2:
-        return Calibration(of_general, None, torch.empty(0, dtype=torch.long))
+    if trained or int(counts.min()) < 2:
+        general = values[classes == labels - 1].mean(0)
+        usual = torch.zeros_like(general) if trained else general
+        return Calibration(None, usual, classes, (values - usual).argmax(1))
     means = torch.stack([values[classes == k].mean(0) for k in range(labels)])
     # No threshold: where the scores say little, it would leave everything to the base.
     judge = discriminant.fit(Classes(values, classes, means, counts), left_alone=0.0)
-    return Calibration(of_general, judge, classes)
+    return Calibration(judge, torch.zeros(labels), classes, judge.left_out.argmax(1))
 
 
 def _path(

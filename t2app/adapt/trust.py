@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
-from t2app.adapt import labels, prototype, router
+from t2app.adapt import auto, labels, prototype, router
 from t2app.engine import Engine
 from t2app.errors import T2Error
 from t2app.tasks import dispatch
@@ -65,10 +65,11 @@ def measure(engine: Engine, strategy: str) -> Trust | None:
     Takes as long as the first question by this strategy does. Raises T2Error where the strategy
     cannot be used.
     """
-    if strategy in ("auto", "prototype"):
+    way = auto.means(engine, strategy)
+    if way == "prototype":
         pairs = prototype.left_out(engine)
-    elif strategy in ("prompt", "classifier"):
-        pairs = _asked(engine, strategy)
+    elif way in ("prompt", "classifier"):
+        pairs = _asked(engine, way)
     else:
         return None
     own = [said == name for name, said in pairs if name != dispatch.OTHER]
@@ -80,10 +81,11 @@ def measure(engine: Engine, strategy: str) -> Trust | None:
 
 def known(engine: Engine, strategy: str) -> Trust | None:
     """As ``measure``, but None rather than making anybody wait."""
-    if strategy in ("auto", "prototype"):
+    way = auto.means(engine, strategy)
+    if way == "prototype":
         ready = prototype.is_ready(engine)
-    elif strategy in ("prompt", "classifier"):
-        mix = _mix(engine, strategy)
+    elif way in ("prompt", "classifier"):
+        mix = _mix(engine, way)
         ready = mix is not None and labels.is_calibrated(engine, engine.delta(mix))
     else:
         return None
@@ -104,10 +106,8 @@ def _asked(engine: Engine, strategy: str) -> list[tuple[str, str]]:
     if mix is None or len(names) == 1:
         return []
     found = labels.calibration(engine, engine.delta(mix))
-    if found.judge is None:
-        return []
-    said = found.judge.left_out.argmax(1).tolist()
-    return [(names[k], names[j]) for k, j in zip(found.own.tolist(), said, strict=True)]
+    pairs = zip(found.own.tolist(), found.said.tolist(), strict=True)
+    return [(names[own], names[said]) for own, said in pairs]
 
 
 # -- in the background ---------------------------------------------------------------------------

@@ -33,16 +33,23 @@ from t2app.tasks import BUILT_IN, KIND_OF, SISTERS, TASKS, Problem, Task
 SEED = 2027
 # How answers are judged; scores that were measured by an earlier rule are not taken again.
 RULE = 2
+# How first passes sort questions; what an earlier way chose is not taken again.
+SORTING = 2
 # Strategies that look at the question alone; True where the label is said aloud.
 TWO_PASS = {
+    "auto": ("auto", False),
     "prompt": ("prompt", False),
     "prompt, said": ("prompt", True),
     "classifier": ("classifier", False),
     "prototype": ("prototype", False),
 }
 STRATEGIES = (*TWO_PASS, *few_shot.VARIANTS)
+# Without ``auto``, which decides like one of the others.
 USUAL = (
-    *TWO_PASS,
+    "prompt",
+    "prompt, said",
+    "classifier",
+    "prototype",
     "few-shot 3",
     "few-shot 5",
     "few-shot 10",
@@ -155,9 +162,13 @@ class Bench:
             **_unusual(engine),
         }
         self._vectors = results.digests(engine)
-        # A first pass depends on names, descriptions and prototypes too.
+        # A first pass depends on names, descriptions and the questions that experts keep too.
+        headers = {name: experts[name].header for name in self._vectors}
         self._first_pass = {
-            name: [digest, experts[name].description, experts[name].header.get("prototype")]
+            name: [
+                digest,
+                *(headers[name].get(k) for k in ("description", "examples", "prototype")),
+            ]
             for name, digest in self._vectors.items()
         }
 
@@ -217,7 +228,7 @@ class Bench:
             found = [adapt.choose(self.engine, q, name, generate=said) for q in questions]
             return [[a.label, a.weights] for a in found]
 
-        decides = ["choices", self._setting, strategy, self._first_pass, list(questions)]
+        decides = ["choices", SORTING, self._setting, strategy, self._first_pass, list(questions)]
         return [Choice(label, weights) for label, weights in self.memo.get(decides, make)]
 
     def mixed_scores(

@@ -83,7 +83,7 @@ def test_prompt_asks_the_base_and_classifier_the_dispatch_expert(engine):
             list(engine.label_probabilities(messages(engine), KINDS, engine.delta(mix)).values())
         )
         # Experts that keep no questions: what labels get on general ones is taken out.
-        of_general = labels.calibration(engine, engine.delta(mix)).of_general
+        of_general = labels.calibration(engine, engine.delta(mix)).usual
         expected = (raw.double().log() - of_general).softmax(0).tolist()
         assert list(found[strategy].values()) == pytest.approx(expected, abs=1e-4)
     assert found["prompt"] != pytest.approx(found["classifier"], abs=1e-3)
