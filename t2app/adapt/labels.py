@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ from t2app.adapt.discriminant import Classes, Discriminant
 from t2app.adapt.result import Adaptation
 from t2app.config import TINY, cache_dir
 from t2app.engine import Engine
+from t2app.errors import T2Error
 from t2app.files import replace_with
 from t2app.svf.expert import Expert
 from t2app.tasks import dispatch
@@ -127,10 +128,13 @@ _lock = threading.Lock()
 _known: WeakKeyDictionary[Engine, dict[Path, Calibration]] = WeakKeyDictionary()
 
 
-def calibration(engine: Engine, delta: Tensor | None) -> Calibration:
+def calibration(
+    engine: Engine, delta: Tensor | None, stop: Callable[[], bool] = lambda: False
+) -> Calibration:
     """The calibration for the experts there are; scores the sample where nobody did so before.
 
-    That takes a short pass for each of some hundred questions, once for these experts.
+    That takes a short pass for each of some hundred questions, once for these experts. ``stop`` is
+    asked between them; T2Error where it says so.
     """
     experts = engine.library.experts()
     labels = from_experts(experts)
@@ -139,7 +143,7 @@ def calibration(engine: Engine, delta: Tensor | None) -> Calibration:
     with _lock:
         found = _known.setdefault(engine, {})
         if path not in found:
-            values = _scored(engine, labels, rows, delta, path)
+            values = _scored(engine, labels, rows, delta, path, stop)
             found[path] = _fit(values, own, len(labels), engine.base.name == TINY)
     return found[path]
 
@@ -180,11 +184,17 @@ def _scored(
     rows: Sequence[str],
     delta: Tensor | None,
     path: Path,
+    stop: Callable[[], bool],
 ) -> Tensor:
     """Scores (N, K) of the sample, from disk if they are there."""
     with suppress(OSError, SafetensorError, KeyError):
         return load(path.read_bytes())["scores"]
-    values = torch.stack([scores(engine, labels, question, delta) for question in rows])
+    found = []
+    for question in rows:
+        if stop():
+            raise T2Error("stopped before all questions were scored")
+        found.append(scores(engine, labels, question, delta))
+    values = torch.stack(found)
     with suppress(OSError):
         replace_with(path, save({"scores": values}))
     return values

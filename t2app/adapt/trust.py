@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable
+import weakref
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -59,17 +60,19 @@ def _share(part: int, whole: int) -> str:
     return f"{part / max(1, whole):.0%} of {whole}"
 
 
-def measure(engine: Engine, strategy: str) -> Trust | None:
+def measure(
+    engine: Engine, strategy: str, stop: Callable[[], bool] = lambda: False
+) -> Trust | None:
     """How a strategy does with the experts there are; None where there is nothing to measure.
 
     Takes as long as the first question by this strategy does. Raises T2Error where the strategy
-    cannot be used.
+    cannot be used, and once ``stop`` says so.
     """
     way = auto.means(engine, strategy)
     if way == "prototype":
         pairs = prototype.left_out(engine)
     elif way in ("prompt", "classifier"):
-        pairs = _asked(engine, way)
+        pairs = _asked(engine, way, stop)
     else:
         return None
     own = [said == name for name, said in pairs if name != dispatch.OTHER]
@@ -100,12 +103,12 @@ def _mix(engine: Engine, strategy: str) -> dict[str, float] | None:
     return None if name is None else {name: 1.0}
 
 
-def _asked(engine: Engine, strategy: str) -> list[tuple[str, str]]:
+def _asked(engine: Engine, strategy: str, stop: Callable[[], bool]) -> list[tuple[str, str]]:
     names = list(labels.from_experts(engine.library.experts()))
     mix = _mix(engine, strategy)
     if mix is None or len(names) == 1:
         return []
-    found = labels.calibration(engine, engine.delta(mix))
+    found = labels.calibration(engine, engine.delta(mix), stop)
     pairs = zip(found.own.tolist(), found.said.tolist(), strict=True)
     return [(names[own], names[said]) for own, said in pairs]
 
@@ -113,6 +116,8 @@ def _asked(engine: Engine, strategy: str) -> list[tuple[str, str]]:
 # -- in the background ---------------------------------------------------------------------------
 
 _lock = threading.Lock()
+# The engine that was asked about last: an earlier one is about to be given up.
+_latest: weakref.ref[Engine] | None = None
 _running: WeakKeyDictionary[Engine, threading.Thread] = WeakKeyDictionary()
 
 
@@ -121,9 +126,11 @@ def measure_in_background(
 ) -> threading.Thread | None:
     """Measure what is not known yet, while nobody asks anything; one thread for an engine.
 
-    None where there is nothing to do.
+    None where there is nothing to do. What is being measured for another engine stops.
     """
+    global _latest
     with _lock:
+        _latest = weakref.ref(engine)
         before = _running.get(engine)
         if before is not None and before.is_alive():
             return before
@@ -151,9 +158,12 @@ def _measurable(engine: Engine, strategy: str) -> bool:
 
 
 def _measure_all(engine: Engine, strategies: Iterable[str]) -> None:
+    def stop() -> bool:
+        return _latest is None or _latest() is not engine
+
     with engine.turns.background():
         for strategy in strategies:
             try:
-                measure(engine, strategy)
+                measure(engine, strategy, stop)
             except T2Error as error:
                 log.info("the routing of %s is not measured: %s", strategy, error)

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--strategy",
         action="append",
         help="prompt; prompt, said; classifier; prototype; few-shot 3; few-shot 5; few-shot 10; "
-        "few-shot 5, likelihood; few-shot 5, paper (default: these); few-shot 5, free; "
+        "few-shot 5, likelihood; few-shot 5, paper (default: these); auto; few-shot 5, free; "
         "few-shot 5, per layer",
     )
     parser.add_argument("--n", type=int, default=500, help="fresh problems of each task")

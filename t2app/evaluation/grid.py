@@ -37,11 +37,11 @@ RULE = 2
 SORTING = 2
 # Strategies that look at the question alone; True where the label is said aloud.
 TWO_PASS = {
-    "auto": ("auto", False),
     "prompt": ("prompt", False),
     "prompt, said": ("prompt", True),
     "classifier": ("classifier", False),
     "prototype": ("prototype", False),
+    "auto": ("auto", False),
 }
 STRATEGIES = (*TWO_PASS, *few_shot.VARIANTS)
 # Without ``auto``, which decides like one of the others.

@@ -45,8 +45,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
 STRATEGIES: dict[str, tuple[str, str]] = {
     "auto": (
         "Automatic",
-        "Your question is compared with the example questions of every expert. Where none is "
-        "like it enough, the base model answers.",
+        "What measured best: likeness to the experts' example questions, and the built-in model "
+        "is asked. Where no expert is likely enough, the base model answers.",
     ),
     "classifier": (
         "Classify",

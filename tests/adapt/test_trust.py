@@ -9,6 +9,7 @@ import pytest
 from t2app import adapt
 from t2app.adapt import kept, labels, prototype, trust
 from t2app.adapt.trust import Trust
+from t2app.errors import T2Error
 
 COOKING = [f"how do I cook {n} eggs with {n} potatoes?" for n in range(20)]
 SAILING = [f"DEF SAIL(X{n}): RETURN X+{n}" for n in range(20)]
@@ -118,6 +119,12 @@ def test_it_is_measured_in_the_background_once(two):
     known = {s: trust.known(two, s) is not None for s in trust.MEASURED}
     assert known == {"auto": True, "prototype": True, "prompt": True, "classifier": False}
     assert trust.measure_in_background(two) is None
+
+
+def test_measuring_stops_when_told_to(two):
+    with pytest.raises(T2Error, match="stopped"):
+        trust.measure(two, "prompt", lambda: True)
+    assert trust.known(two, "prompt") is None
 
 
 @pytest.mark.parametrize(
