@@ -21,7 +21,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from t2app.adapt import prototype
+from t2app.adapt import kept
 from t2app.adapt.labels import takes_part
 from t2app.config import cache_dir
 from t2app.engine import Completion, Engine, Prompt
@@ -172,7 +172,7 @@ def questions_for(engine: Engine, expert: Expert) -> dict[str, list[str]]:
     Experts on the same rows, those that sort questions and saved mixes are no others.
     """
     others = {
-        name: prototype.examples(other)
+        name: kept.examples(other)
         for name, other in engine.library.experts().items()
         if name != expert.name and takes_part(other) and not _same_rows(expert, other)
     }
@@ -183,14 +183,14 @@ def questions_for(engine: Engine, expert: Expert) -> dict[str, list[str]]:
 
 def general() -> list[str]:
     """Hand-written questions of all kinds, which belong to no expert."""
-    with prototype.GENERAL.open(encoding="utf-8") as lines:
+    with kept.GENERAL.open(encoding="utf-8") as lines:
         return [json.loads(line)["question"] for line in lines]
 
 
 def _same_rows(one: Expert, other: Expert) -> bool:
     """Whether two experts were trained on the same questions, as far as their files tell."""
     sources = [expert.header.get("dataset_sha256") for expert in (one, other)]
-    mine, theirs = (set(prototype.examples(expert)) for expert in (one, other))
+    mine, theirs = (set(kept.examples(expert)) for expert in (one, other))
     return (bool(sources[0]) and sources[0] == sources[1]) or bool(mine & theirs)
 
 

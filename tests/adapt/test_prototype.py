@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -184,9 +185,24 @@ def test_classes_that_cannot_be_told_apart_get_like_shares(empty_engine, make_ex
 
 
 def test_general_questions_differ_and_none_of_them_is_held_out():
-    asked, held_out = (
-        [json.loads(line)["question"] for line in path.read_text("utf-8").splitlines()]
-        for path in (kept.GENERAL, ROOT / "tests" / "data" / "general-held-out.jsonl")
+    files = (
+        kept.GENERAL,
+        ROOT / "tests" / "data" / "general-held-out.jsonl",
+        ROOT / "benchmarks" / "data" / "general-development.jsonl",
     )
-    assert len(set(asked)) == len(set(held_out)) == 100
-    assert not {q.casefold() for q in asked} & {q.casefold() for q in held_out}
+    asked = [
+        {json.loads(line)["question"].casefold() for line in path.read_text("utf-8").splitlines()}
+        for path in files
+    ]
+    assert [len(questions) for questions in asked] == [100, 100, 100]
+    assert not any(one & other for one, other in combinations(asked, 2))
+
+
+def test_messages_of_the_benchmark_differ():
+    folder = ROOT / "benchmarks" / "data"
+    found = [
+        line.casefold()
+        for kind in ("unwanted", "everyday")
+        for line in (folder / f"{kind}-messages.txt").read_text("utf-8").splitlines()
+    ]
+    assert len(found) == len(set(found)) >= 200
