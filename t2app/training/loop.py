@@ -231,6 +231,15 @@ def _ends(settings: Settings) -> list[int]:
     return [sum(stages[: i + 1]) for i in range(len(stages))]
 
 
+def _left(done: Tally) -> float:
+    """What is left to learn of a given answer, in nats; infinite where answers are sampled.
+
+    A longer step than that would gain nothing and only lead away.
+    """
+    loss, length = done.mean("loss"), done.mean("length")
+    return math.inf if loss is None or length is None else loss * length
+
+
 def _step(
     engine: Engine,
     task: Task,
@@ -261,7 +270,8 @@ def _step(
         group["lr"] = state.rate
     state.optimizer.step()
     state.optimizer.zero_grad()
-    moved = _within_reach(engine, settings, state, before, probe, world)
+    wanted = min(_wanted(settings, state.step), _left(done))
+    moved = _within_reach(engine, settings, state, before, probe, wanted, world)
     if moved is not None:
         done.add("move", *moved)
     return done
@@ -273,6 +283,7 @@ def _within_reach(
     state: _State,
     before: Tensor,
     probe: Probe,
+    wanted: float,
     world: World,
 ) -> tuple[float, int] | None:
     """Shorten a step that moves the policy much too far, and set the rate of the next one.
@@ -280,7 +291,6 @@ def _within_reach(
     The first step of a run, whose length nothing tells yet, is lengthened as well. Gives the KL
     that is left, summed over answers, and their number; None without any.
     """
-    wanted = _wanted(settings, state.step)
     for _ in range(TRIES):
         found = torch.tensor(probe.moved(engine, state.delta.detach(), before), dtype=torch.float64)
         world.add(found)

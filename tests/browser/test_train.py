@@ -124,6 +124,7 @@ def test_from_a_file_to_an_expert_in_the_chat(train: Page, odd_file: Path) -> No
         field = train.locator(f"#t2-set-{name} input")
         field.fill(str(value))
         field.press("Tab")
+    train.locator("#t2-set-harm-check input").uncheck()
     expect(train.locator("#t2-name textarea, #t2-name input")).to_have_value("grossen")
     train.locator("#t2-name textarea, #t2-name input").fill("sums")
     train.get_by_role("button", name="Train", exact=True).click()
@@ -147,7 +148,7 @@ def test_from_a_file_to_an_expert_in_the_chat(train: Page, odd_file: Path) -> No
     expect(train.locator("#t2-progress")).to_contain_text(re.compile(r"Best so far.*, base"))
 
     train.get_by_role("button", name="Stop and keep the best").click()
-    verdict = train.locator("#t2-result .t2-verdict")
+    verdict = train.locator("#t2-result .t2-verdict").first
     expect(verdict).to_contain_text(re.compile("It (helps|makes|hurts)"), timeout=STEP_MS)
     expect(train.locator("#t2-result")).to_contain_text("95 % interval")
     expect(train.locator("#t2-held-out tbody tr")).to_have_count(10)
