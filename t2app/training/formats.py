@@ -8,12 +8,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
+
 from t2app.engine import Engine
 from t2app.evaluation import choosing, measure
+from t2app.evaluation.stats import wilson
 from t2app.tasks import Problem, Task
+from t2app.training import rollouts
 from t2app.training.settings import Settings
 
 TRIED = 48
+# Rows and samples that show whether answers are worked out: LONGER times the longest choice.
+ROWS, SAMPLES, LONGER = 16, 4, 2
 # Rows whose choices are measured, and room beyond the longest of them, in tokens.
 MEASURED, MARGIN = 200, 16
 NAMES = {"letters": "the letter", "texts": "the option's text"}
@@ -33,6 +39,12 @@ def choose(engine: Engine, task: Task, settings: Settings) -> tuple[Task, str]:
     tried = f"The base gets {free:.0%} of {len(problems)} right in its own words, {shares}"
     if free > found[best]:
         return replace(task, closed=None), f"{tried}, so it answers in its own words."
+    worked = _worked_out(engine, task, settings)
+    if wilson(sum(worked), len(worked))[0] > found[best]:
+        return replace(task, closed=None), (
+            f"{tried}; but of {len(worked)} sampled answers that are worked out {sum(worked):.0f} "
+            "are right, so it answers in its own words."
+        )
     chosen = ways[best]
     room = min(task.max_new_tokens, _longest(engine, chosen) + MARGIN)
     return replace(chosen, max_new_tokens=room), f"{tried}, so it answers with {NAMES[best]}."
@@ -48,6 +60,33 @@ def answered_by(task: Task, way: str) -> Task:
 def way_of(task: Task) -> str:
     """How the answers of a task are given: the name that ``answered_by`` takes."""
     return task.closed.format if task.closed else "free"
+
+
+def _worked_out(engine: Engine, task: Task, settings: Settings) -> list[float]:
+    """Scores of sampled answers that are much longer than any choice, in the base's own words.
+
+    Few answers of a model may be worked out, and nearly all of those right: that can be reinforced,
+    and would be lost if the bare choice were learned.
+    """
+    assert task.closed is not None, "only for answers that are chosen among a few"
+    problems = task.problems("train", ROWS, f"{settings.seed}/formats")
+    done = rollouts.sample(
+        engine,
+        replace(task, closed=None),
+        problems,
+        torch.zeros(engine.svf.layout.total, device=engine.base.device),
+        samples=SAMPLES,
+        temperature=settings.temperature,
+        seeds=[-(2 + settings.seed) * ROWS * SAMPLES + i * SAMPLES for i in range(len(problems))],
+    )
+    options = task.closed.answered_by("texts")
+    longest = [max(len(engine.answer_ids(c)) for c in options.choices(p)) for p in problems]
+    scores = ((done.rewards + 1) / 2).flatten().tolist()
+    return [
+        score
+        for i, score in enumerate(scores)
+        if len(done.completions[i]) > LONGER * longest[i // SAMPLES]
+    ]
 
 
 def _longest(engine: Engine, task: Task) -> int:

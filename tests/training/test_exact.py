@@ -110,6 +110,15 @@ def test_options_are_answered_in_the_way_that_the_base_is_best_at(learner, optio
     assert formats.answered_by(options, formats.way_of(found)).closed is None
 
 
+def test_answers_that_are_worked_out_and_right_stay_free(learner, options, monkeypatch):
+    monkeypatch.setattr(formats, "right", lambda engine, task, problems: 0.4)
+    for scores, free in (([1.0] * 9 + [0.0], True), ([1.0, 0.0, 0.0, 0.0] * 4, False), ([], False)):
+        monkeypatch.setattr(formats, "_worked_out", lambda *given, scores=scores: scores)
+        found, why = formats.choose(learner, options, Settings())
+        assert (found.closed is None) == free
+        assert ("9 are right" in why) == free
+
+
 def test_labels_have_one_way(learner, task):
     assert formats.choose(learner, task, Settings()) == (task, "")
 
