@@ -258,13 +258,20 @@ def _free_of_cost(
 ) -> dict[str, list[float]]:
     """What the base gets on the same problems with nothing trained, by a name for people.
 
-    Its likeliest choice, where answers are chosen among a few; else what it says after solved rows,
-    which show the style that is wanted.
+    Where answers are chosen among a few: its likeliest choice, and what it says without being told
+    the choices, which may distract it. Else what it says after solved rows, which show the style
+    that is wanted.
     """
     if task.closed:
         journal.phase("measuring the base's likeliest choices")
         chosen = world.spread(lambda share: choosing.likeliest(engine, task, share), problems)
-        return {"the base's likeliest choice": task.score(problems, chosen)}
+        measured = {"the base's likeliest choice": task.score(problems, chosen)}
+        if task.instruction:
+            plain = replace(task, closed=replace(task.closed, tell=False))
+            phase = "measuring the base that is not told the choices"
+            found = _answers(engine, plain, problems, None, journal, phase, world, stop)
+            measured["the base that is not told the choices"] = found["scores"]
+        return measured
     shown = _solved(engine, task)
     if not shown:
         return {}

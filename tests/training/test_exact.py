@@ -127,7 +127,10 @@ def test_the_report_has_the_base_that_is_told_and_scored(learner, task, finish, 
     run = new_run(task=task, name="colours", settings=replace(SMALL, objective="auto", steps=4))
     report = finish(run).report
     assert report["objective"] == "sft"
-    assert "the base's likeliest choice" in report["baselines"]
+    assert set(report["baselines"]) >= {
+        "the base's likeliest choice",
+        "the base that is not told the choices",
+    }
     header = learner.library.get("colours").header
     assert header["told"] == "Answer with one of: dog, fox, lazy dog."
     assert all("Answer with" not in question for question in header["examples"])
