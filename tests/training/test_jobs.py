@@ -12,7 +12,7 @@ import torch
 
 from t2app import data
 from t2app.errors import T2Error
-from t2app.training import reinforce
+from t2app.training import exact, reinforce
 from t2app.training.jobs import Jobs
 from t2app.training.runs import Run
 from tests.training.test_experts import same
@@ -44,9 +44,11 @@ class Gate:
     def __init__(self, monkeypatch) -> None:
         self.reached, self._open = threading.Event(), threading.Event()
         self.error: Exception | None = None
-        real = reinforce.sample
+        for module, name in ((reinforce, "sample"), (exact, "gradient")):
+            monkeypatch.setattr(module, name, self._held(getattr(module, name)))
 
-        def sample(*args, **kwargs):
+    def _held(self, real):
+        def held(*args, **kwargs):
             self.reached.set()
             assert self._open.wait(LONG)
             if self.error is not None:
@@ -54,7 +56,7 @@ class Gate:
                 raise error
             return real(*args, **kwargs)
 
-        monkeypatch.setattr(reinforce, "sample", sample)
+        return held
 
     def wait(self) -> None:
         assert self.reached.wait(LONG)
