@@ -51,7 +51,7 @@ def test_another_model_and_back(page: Page, own_app: str, checkpoint: Path) -> N
     choose(page, str(checkpoint))
     page.locator("#t2-model-load").click()
     expect(status).to_contain_text("small", timeout=LOAD_MS)
-    expect(page.locator("#t2-strategy input:checked")).to_have_value("prompt")
+    expect(page.locator("#t2-strategy input:checked")).to_have_value("auto")
     page.get_by_role("tab", name="Model").click()
     expect(page.locator("#t2-model-now")).to_contain_text("128 tokens")
 
