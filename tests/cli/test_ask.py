@@ -22,7 +22,7 @@ def test_json_holds_what_the_contract_says(cli):
     found = done.json
     assert set(found) == {
         "question", "label", "probabilities", "weights", "answer", "timings", "tokens", "model",
-        "strategy", "told",
+        "strategy",
     }  # fmt: skip
     assert found["question"] == QUESTION
     assert set(found["probabilities"]) == {"math", "code", "reasoning", "other"}
