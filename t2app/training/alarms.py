@@ -140,7 +140,7 @@ def _unlikely(reward: float) -> Alarm | None:
     return Alarm(
         "flat reward",
         "The right answers are too unlikely to be reinforced",
-        "Learn from the given answers first (--objective sft, or sft+rl)",
+        "Learn from the given answers first (objective sft, or sft+rl)",
     )
 
 

@@ -282,14 +282,15 @@ def _free_of_cost(
 
 def _solved(engine: Engine, task: Task) -> list[Problem]:
     """Solved rows that leave room for a question and its answer; none where there are none."""
-    drawn = task.problems("train", 8 * SHOWN, "shown")
-    answered = [p for p in drawn if task.answer(p)]
     shown: list[Problem] = []
-    for problem in answered:
-        turns = task.messages(problem, shown)
-        if engine.count_tokens(turns) + task.max_new_tokens <= engine.base.context // 4:
+    for problem in task.problems("train", 8 * SHOWN, "shown"):
+        # As the last question, with room for its answer: what is asked behind it needs as much.
+        needed = engine.count_tokens(task.messages(problem, shown)) + task.max_new_tokens
+        if task.answer(problem) and needed <= engine.base.context // 2:
             shown.append(problem)
-    return shown[:SHOWN] if len(shown) >= SHOWN else []
+        if len(shown) == SHOWN:
+            return shown
+    return []
 
 
 def _held_out(task: Task, problems: Sequence[Problem], base: dict, expert: dict) -> list[HeldOut]:

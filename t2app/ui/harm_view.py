@@ -97,8 +97,17 @@ def _table(groups: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
+def share_bar(share: float, low: float, high: float, style: str) -> str:
+    """A share with its 95 % interval, all 0 to 1, as a bar and in words."""
+    return (
+        f'<span class="t2-range t2-{style}"><i style="width:{100 * share:.1f}%"></i>'
+        f'<u style="left:{100 * low:.1f}%;width:{100 * (high - low):.1f}%"></u></span>'
+        f"<small>95 % interval {100 * low:.0f} to {100 * high:.0f} %</small>"
+    )
+
+
 def _row(group: Mapping[str, Any]) -> str:
-    low, high = (100 * min(1.0, max(0.0, share)) for share in group["same_ci95"])
+    low, high = (min(1.0, max(0.0, share)) for share in group["same_ci95"])
     same = min(1.0, max(0.0, group["same"]))
     nearest, farthest = group["kl_ci95"]
     verdict = str(group.get("verdict"))
@@ -108,10 +117,7 @@ def _row(group: Mapping[str, Any]) -> str:
         f'<tr><th scope="row">{html.escape(str(group.get("name", "")))}'
         f" <small>n = {group['n']:,.0f}</small>"
         f'<span class="t2-tag t2-{style}">{word}</span></th>'
-        f'<td><b>{percent(same)}</b> <span class="t2-range t2-expert">'
-        f'<i style="width:{100 * same:.1f}%"></i>'
-        f'<u style="left:{low:.1f}%;width:{high - low:.1f}%"></u></span>'
-        f"<small>95 % interval {low:.0f} to {high:.0f} %</small>{_theirs(group)}</td>"
+        f"<td><b>{percent(same)}</b> {share_bar(same, low, high, 'expert')}{_theirs(group)}</td>"
         f"<td>{group['kl']:.3f}<small>{nearest:.3f} to {farthest:.3f}</small></td></tr>"
     )
 

@@ -203,13 +203,9 @@ def result(job: Job) -> str:
 
 
 def _score(name: str, measured: Mapping[str, Any], style: str) -> str:
-    low, high = measured["ci95"]
-    return (
-        f'<div class="t2-score"><span>{name}</span><b>{percent(measured["accuracy"])}</b>'
-        f'<span class="t2-range t2-{style}"><i style="width:{measured["accuracy"] * 100:.1f}%"></i>'
-        f'<u style="left:{low * 100:.1f}%;width:{(high - low) * 100:.1f}%"></u></span>'
-        f"<small>95 % interval {low * 100:.0f} to {high * 100:.0f} %</small></div>"
-    )
+    share = measured["accuracy"]
+    bar = harm_view.share_bar(share, *measured["ci95"], style)
+    return f'<div class="t2-score"><span>{name}</span><b>{percent(share)}</b>{bar}</div>'
 
 
 def _baselines(report: Mapping[str, Any]) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -21,20 +19,6 @@ from t2app.ui.train_queues import Queues
 SKIPPED = (gr.skip(),) * 3
 NASTY = "<script>alert(1)</script>"
 SMALL = Settings(objective="rl", steps=3, prompts=2, samples=2, harm_check=False)
-
-
-@pytest.fixture
-def learner(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
-    monkeypatch.setenv("T2APP_CACHE", str(tmp_path / "cache"))
-    engine.ends = set(range(0, 300, 4))
-    return engine
-
-
-@pytest.fixture
-def queues(learner: Engine) -> Iterator[Queues]:
-    queues = Queues()
-    yield queues
-    queues.of(learner).close()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -36,21 +35,6 @@ def begun(values: tuple[Any, ...]) -> dict[str, Any]:
 
 def event(**values: Any) -> gr.EventData:
     return gr.EventData(None, values)
-
-
-@pytest.fixture
-def learner(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
-    """An engine whose answers end soon; runs go to a folder of their own."""
-    monkeypatch.setenv("T2APP_CACHE", str(tmp_path / "cache"))
-    engine.ends = set(range(0, 300, 4))
-    return engine
-
-
-@pytest.fixture
-def queues(learner: Engine) -> Iterator[Queues]:
-    queues = Queues()
-    yield queues
-    queues.of(learner).close()
 
 
 @pytest.fixture
