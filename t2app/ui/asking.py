@@ -27,6 +27,7 @@ from t2app.ui.conversation import Turn, Turns
 Stream = Callable[..., Iterator[Answer]]
 Values = tuple[Any, ...]
 Weights = Mapping[str, float]
+Withdrawn = tuple[int, Turns]
 
 # A browser redraws the conversation at every update: more than this often only costs time.
 SECONDS_BETWEEN_UPDATES = 0.08
@@ -76,14 +77,15 @@ def edit(turns: Turns, ticket: int, strategy: str, hand: Weights, event: gr.Edit
     return _open(kept, turns, ticket, safe.unshield(event.value), strategy, hand)
 
 
-def undo(turns: Turns) -> Values:
-    """Take the last question back into the box."""
-    return (turns[:-1], turns[-1].question) if turns else (turns, gr.skip())
+def undo(turns: Turns, ticket: int) -> Values:
+    """Take the last question back into the box, also one that is still being answered."""
+    kept = turns[:-1]
+    return kept, (ticket, kept), turns[-1].question if turns else gr.skip()
 
 
 def cleared(ticket: int) -> Values:
     """Forget the conversation, also the update that an answer in progress may still send."""
-    return (), ticket
+    return (), (ticket, ())
 
 
 def _open(
@@ -184,14 +186,15 @@ def _failed(before: Turns, question: str, reason: str) -> Values:
     )
 
 
-def settled(engine: Engine, turns: Turns, ticket: int, cleared: int) -> Values:
+def settled(engine: Engine, turns: Turns, ticket: int, withdrawn: Withdrawn) -> Values:
     """What follows an answer, whole, stopped or failed: save it, show its speed, free the box.
 
-    A conversation cleared while the model was at work may have got one more update: ``cleared``
-    names the ticket it must not survive.
+    A question that was taken back while the model was at work may have got one more update:
+    ``withdrawn`` names its ticket, and the turns that stay.
     """
     notice = note("") if conversation.busy(turns) else gr.skip()
-    turns = () if ticket == cleared else conversation.closed(turns)
+    taken_back, kept = withdrawn
+    turns = kept if ticket == taken_back else conversation.closed(turns)
     return (
         *_rest(engine, turns),
         notice,

@@ -79,14 +79,15 @@ class Session:
     """Values of one visit.
 
     ``before``: the conversation before the open question; ``ticket``: how many questions were
-    accepted; ``cleared``: the ticket at which the conversation was cleared; ``mixer``: what the
-    sliders are drawn from; ``hand``: where they stand; ``saved``: what the browser keeps.
+    accepted; ``withdrawn``: the ticket of the question that was taken back, or at which all was
+    cleared, and the turns that stay; ``mixer``: what the sliders are drawn from; ``hand``: where
+    they stand; ``saved``: what the browser keeps.
     """
 
     turns: gr.State
     before: gr.State
     ticket: gr.State
-    cleared: gr.State
+    withdrawn: gr.State
     mixer: gr.State
     hand: gr.State
     saved: gr.BrowserState
@@ -121,7 +122,7 @@ def _session() -> Session:
         turns=gr.State(()),
         before=gr.State(()),
         ticket=gr.State(0),
-        cleared=gr.State(-1),
+        withdrawn=gr.State((-1, ())),
         mixer=gr.State(None),
         hand=gr.State({}),
         # Scrambled rather than secret: it never leaves the browser of whoever typed it.
@@ -287,15 +288,22 @@ def _wire_answers(
     )
     hand = [session.mixer, session.hand, side.by_hand]
     everything = [*conversation, *hand, status, talk.notice, talk.box, session.saved]
-    after = [session.turns, session.ticket, session.cleared]
+    after = [session.turns, session.ticket, session.withdrawn]
     settle = resident.bind(asking.settled)
     side.hand.expand(resident.bind(asking.refreshed), session.hand, hand, **AT_ONCE)
     talk.box.stop(None, cancels=[answering], api_visibility="private")
-    undone = talk.chatbot.undo(asking.undo, session.turns, [session.turns, talk.box], **AT_ONCE)
+    # In turn: a retry that was pressed just before is taken back as well.
+    undone = talk.chatbot.undo(
+        asking.undo,
+        [session.turns, session.ticket],
+        [session.turns, session.withdrawn, talk.box],
+        cancels=[answering],
+        **IN_TURN,
+    )
     cleared = talk.chatbot.clear(
         asking.cleared,
         session.ticket,
-        [session.turns, session.cleared],
+        [session.turns, session.withdrawn],
         cancels=[answering],
         **AT_ONCE,
     )

@@ -84,8 +84,15 @@ def test_edit_asks_anew_from_there() -> None:
 
 
 def test_undo_gives_the_question_back() -> None:
-    assert asking.undo((DONE, DONE)) == ((DONE,), "first")
-    assert asking.undo(()) == ((), SKIP)
+    assert asking.undo((DONE, DONE), 3) == ((DONE,), (3, (DONE,)), "first")
+    assert asking.undo((), 0) == ((), (0, ()), SKIP)
+
+
+def test_an_answer_that_was_taken_back_does_not_come_back() -> None:
+    turns, withdrawn, question = asking.undo((DONE, Turn("late", "off")), 3)
+    assert question == "late"
+    late = (DONE, Turn("late", "off", answer="half"))
+    assert asking.settled(Double(), late, 3, withdrawn)[0] == turns == (DONE,)
 
 
 def test_examples_are_not_asked_twice_while_there_are_others() -> None:
@@ -163,9 +170,9 @@ def test_a_defect_gives_back_the_question_too(caplog: pytest.LogCaptureFixture) 
 
 
 def test_settling_closes_saves_and_sets_the_sliders() -> None:
-    values = asking.settled(Double(), (Turn("q", "off"),), 2, -1)
+    values = asking.settled(Double(), (Turn("q", "off"),), 2, (-1, ()))
     assert values[0] == (Turn("q", "off", state="stopped"),)
-    values = asking.settled(Double(), (DONE,), 2, -1)
+    values = asking.settled(Double(), (DONE,), 2, (-1, ()))
     turns, _, chart, mix, mixer, hand, _, status, notice, box, saved = values
     assert turns == (DONE,)
     assert list(chart.data[0].x) == [0.5, 0.5]
