@@ -329,6 +329,23 @@ class Engine:
         with self.turns.turn():
             return self.scorer.score(prompts, completions, delta, **options)
 
+    def among(
+        self,
+        prompts: Sequence[Prompt],
+        allowed: Sequence[Sequence[int]],
+        delta: Tensor | None = None,
+    ) -> list[list[float]]:
+        """Log-probability of each allowed next token of each prompt, given that it is allowed.
+
+        ``delta`` is one mix (R,) for all prompts, or None.
+        """
+        found: dict[int, list[float]] = {}
+        for part in self.scoring_batches(prompts, [[0]] * len(prompts)):
+            rows = [prompts[i] for i in part], [allowed[i] for i in part]
+            with self.turns.turn():
+                found.update(zip(part, self.scorer.among(*rows, delta), strict=True))
+        return [found[i] for i in range(len(prompts))]
+
     def logprobs(
         self,
         prompts: Sequence[Prompt],

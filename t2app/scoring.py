@@ -173,13 +173,11 @@ class Scorer:
         *,
         temperature: float = 1.0,
         reference: Reference | None = None,
-        allowed: Sequence[Sequence[Sequence[int]]] | None = None,
     ) -> TokenScores:
         """Score every token of every completion; differentiable in ``delta`` (R,) or (B, R).
 
-        ``reference`` is the policy that the KL is taken to. ``allowed`` holds, for each token of
-        each completion, the ids that it is chosen among: its log-probability is then that among
-        them alone. The ids are those that were sampled, never text that was encoded again.
+        ``reference`` is the policy that the KL is taken to. The ids are those that were sampled,
+        never text that was encoded again.
         """
         device = self._head.device
         chosen = torch.tensor([t for c in completions for t in c], dtype=torch.long, device=device)
@@ -187,13 +185,29 @@ class Scorer:
         there = None
         if reference is not None:
             there = self._of_reference(prompts, completions, reference)
-        groups = None if allowed is None else _padded([a for row in allowed for a in row], device)
-        values = self._by_chunks(hidden, chosen, there, groups, temperature)
+        values = self._by_chunks(hidden, chosen, there, temperature)
         counts = [len(c) for c in completions]
         logprobs, entropy, top, kl = (_unflatten(v, counts) for v in values)
         mask = _unflatten(torch.ones_like(chosen, dtype=torch.bool), counts)
         kl = kl if reference is not None else None
         return TokenScores(logprobs, mask, entropy, top, kl)
+
+    @torch.no_grad()
+    def among(
+        self,
+        prompts: Sequence[Prompt],
+        allowed: Sequence[Sequence[int]],
+        delta: Tensor | None = None,
+    ) -> list[list[float]]:
+        """Log-probability of each allowed next token of each prompt, given that it is allowed."""
+        hidden = self._before_tokens(prompts, [[self._pad]] * len(prompts), delta)
+        groups = _padded(allowed, hidden.device)
+        found: list[list[float]] = []
+        size = max(1, CHUNK_LOGITS // self._head.vocabulary)
+        for states, ids in zip(hidden.split(size), groups.split(size), strict=True):
+            logits = self._head.logits(states).gather(-1, ids.clamp(min=0))
+            found += logits.masked_fill(ids < 0, -torch.inf).log_softmax(-1).tolist()
+        return [row[: len(ids)] for row, ids in zip(found, allowed, strict=True)]
 
     def shared_beginning(self, prompts: Sequence[Prompt]) -> int:
         """How many tokens at the beginning of all prompts are computed once."""
@@ -255,7 +269,6 @@ class Scorer:
         hidden: Tensor,
         chosen: Tensor,
         reference: Tensor | None,
-        allowed: Tensor | None,
         temperature: float,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Log-probability, entropy, top and KL (N,) of N tokens, a chunk of logits at a time."""
@@ -269,7 +282,6 @@ class Scorer:
                     hidden[part],
                     chosen[part],
                     None if reference is None else reference[part],
-                    None if allowed is None else allowed[part],
                     temperature,
                     use_reentrant=False,
                 )
@@ -284,15 +296,11 @@ class Scorer:
         hidden: Tensor,
         chosen: Tensor,
         reference: Tensor | None,
-        allowed: Tensor | None,
         temperature: float,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         logits = self._head.logits(hidden) / temperature
         logs = logits.log_softmax(-1)
         picked = logs.gather(-1, chosen[:, None])[:, 0]
-        if allowed is not None:
-            among = logits.gather(-1, allowed.clamp(min=0)).masked_fill(allowed < 0, -torch.inf)
-            picked = logits.gather(-1, chosen[:, None])[:, 0] - among.logsumexp(-1)
         shares = logs.exp()
         entropy = -_expected(shares.detach(), logs.detach())
         top = logits.detach().argmax(-1) == chosen

@@ -8,18 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from t2app.engine import Engine, Prompt
 from t2app.evaluation.measure import prompts_for
 from t2app.tasks import Problem, Task
 
-# Problems whose choices are scored at a time.
-AT_ONCE = 16
 
-
-@torch.no_grad()
 def likeliest(
     engine: Engine, task: Task, problems: Sequence[Problem], delta: Tensor | None = None
 ) -> list[str]:
@@ -29,44 +24,64 @@ def likeliest(
     choice allows there. The task's answers must be closed.
     """
     assert task.closed is not None, "only for answers that are chosen among a few"
-    found: list[str] = []
-    for start in range(0, len(problems), AT_ONCE):
-        part = problems[start : start + AT_ONCE]
-        choices = [task.closed.choices(p) for p in part]
-        scores = _scores(engine, prompts_for(engine, task, part), choices, delta)
-        found += [c[max(range(len(s)), key=s.__getitem__)]
-                  for c, s in zip(choices, scores, strict=True)]  # fmt: skip
-    return found
-
-
-def _scores(
-    engine: Engine,
-    prompts: Sequence[Prompt],
-    choices: Sequence[Sequence[str]],
-    delta: Tensor | None,
-) -> list[list[float]]:
-    """Log-probability of every choice of every prompt, among its choices."""
-    pairs = [(i, k) for i, row in enumerate(choices) for k in range(len(row))]
-    spelled = [[engine.answer_ids(text) for text in row] for row in choices]
-    rows = [prompts[i] for i, _ in pairs], [spelled[i][k] for i, k in pairs]
-    allowed = [_allowed(spelled[i], spelled[i][k]) for i, k in pairs]
-    found = [[0.0] * len(row) for row in choices]
-    for part in engine.scoring_batches(*rows):
-        scores = engine.score(
-            [rows[0][n] for n in part],
-            [rows[1][n] for n in part],
+    prompts = prompts_for(engine, task, problems)
+    choices = [task.closed.choices(p) for p in problems]
+    searches = [_Search([engine.answer_ids(text) for text in row]) for row in choices]
+    while open_ones := [i for i, search in enumerate(searches) if not search.done]:
+        found = engine.among(
+            [prompts[i] + searches[i].path for i in open_ones],
+            [searches[i].following for i in open_ones],
             delta,
-            allowed=[allowed[n] for n in part],
         )
-        for n, total in zip(part, scores.logprobs.sum(1).tolist(), strict=True):
-            i, k = pairs[n]
-            found[i][k] = total
-    return found
+        for i, logprobs in zip(open_ones, found, strict=True):
+            searches[i].go_on(logprobs)
+    return [row[search.best] for row, search in zip(choices, searches, strict=True)]
 
 
-def _allowed(spelled: Sequence[Sequence[int]], chosen: Sequence[int]) -> list[list[int]]:
-    """Before each token of a choice, the tokens that some choice goes on with."""
-    return [
-        sorted({ids[at] for ids in spelled if len(ids) > at and ids[:at] == chosen[:at]})
-        for at in range(len(chosen))
-    ]
+class _Search:
+    """Best-first search for the likeliest of some choices, given as their tokens.
+
+    A longer path is never likelier than its beginning, so the search is over when the likeliest
+    path is a whole choice. Of like ones the first counts.
+    """
+
+    def __init__(self, spelled: Sequence[Prompt]) -> None:
+        self._spelled = spelled
+        self.path: Prompt = []
+        self._paths = [(0.0, self._beyond([]))]
+        self._take()
+
+    @property
+    def done(self) -> bool:
+        """Whether the likeliest path is a whole choice."""
+        return self.path in self._spelled
+
+    @property
+    def best(self) -> int:
+        """The choice that was found."""
+        return self._spelled.index(self.path)
+
+    @property
+    def following(self) -> list[int]:
+        """The tokens that some choice goes on with behind the path."""
+        at = len(self.path)
+        return sorted({ids[at] for ids in self._spelled if ids[:at] == self.path and len(ids) > at})
+
+    def go_on(self, logprobs: Sequence[float]) -> None:
+        """Extend the path by each following token, and take the likeliest path there is now."""
+        for token, logprob in zip(self.following, logprobs, strict=True):
+            self._paths.append((self._total + logprob, self._beyond([*self.path, token])))
+        self._take()
+
+    def _take(self) -> None:
+        at = max(range(len(self._paths)), key=lambda i: self._paths[i][0])
+        self._total, self.path = self._paths.pop(at)
+
+    def _beyond(self, path: Prompt) -> Prompt:
+        """The path with the tokens that must follow, where there is only one way to go on."""
+        at = len(path)
+        ways = [ids for ids in self._spelled if ids[:at] == path]
+        while path not in self._spelled and len({ids[at] for ids in ways}) == 1:
+            path = ways[0][: at + 1]
+            at += 1
+        return path
