@@ -82,7 +82,8 @@ class Engine:
         self.tokenizer = base.tokenizer
         self.svf = SVF(base.model, factors, storage=storage, room=self._room())
         self.execution = Execution(self.svf, execution, self._room)
-        self.scorer = Scorer(Head.on(base.model), self.svf.using, base.tokenizer.pad_token_id)
+        self.head = Head.on(base.model)
+        self.scorer = Scorer(self.head, self.svf.using, base.tokenizer.pad_token_id)
         self.turns = Turns()
         # Singular values (r,) by module name: small, and all that is looked at after the start.
         self.sigma = {name: factor.sigma.cpu() for name, factor in factors.items()}
@@ -204,11 +205,10 @@ class Engine:
         generator stops at once.
         """
         rows = list(range(len(prompts)))
-        ids, mask = self._left_pad(prompts)
+        cache, ids, mask = self._begun(prompts, delta)
         limits = _for_each(max_new_tokens, len(prompts))
         steps = max(0, min(max(limits), self.base.context - mask.shape[1]))
         draws = _draws(_row_seeds(seed, len(prompts)), len(prompts), steps).to(self.base.device)
-        cache = DynamicCache(config=self.model.config)
         effect = self.execution.effect(delta)
         ended = self._text_ends(len(prompts))
         for step in range(steps):
@@ -244,6 +244,23 @@ class Engine:
                 effect = self.execution.effect(delta, step + 1)
             ids = tokens[:, None]
             mask = torch.nn.functional.pad(mask, (0, 1), value=1)
+
+    def _begun(
+        self, prompts: Sequence[Prompt], delta: Tensor | None
+    ) -> tuple[Cache, Tensor, Tensor]:
+        """A cache that holds what all prompts begin with, the rest of their ids, and the mask.
+
+        A beginning that they share, such as the list of labels, is computed once.
+        """
+        cache = DynamicCache(config=self.model.config)
+        one_mix = delta is None or delta.dim() == 1
+        shared = self.scorer.shared_beginning(prompts) if one_mix else 0
+        ids, mask = self._left_pad([prompt[shared:] for prompt in prompts])
+        if shared:
+            self._extend(prompts[0][:shared], 0, cache, self.execution.effect(delta))
+            cache.batch_repeat_interleave(len(prompts))
+            mask = torch.nn.functional.pad(mask, (shared, 0), value=1)
+        return cache, ids, mask
 
     def _text_ends(self, rows: int) -> Callable[[int, int], bool]:
         """Whether a row has now said the text that ends its turn, where that is no token."""
@@ -514,7 +531,9 @@ class Engine:
                 self._prefixes.popitem(last=False)
         return copy.deepcopy(found)
 
-    def _extend(self, ids: Prompt, past: int, cache: Cache, delta: Tensor | None) -> Tensor:
+    def _extend(
+        self, ids: Prompt, past: int, cache: Cache, delta: Tensor | Effect | None
+    ) -> Tensor:
         """Run one row on top of ``cache`` (which grows) and give the next token's logits (V,)."""
         mask = torch.ones(1, past + len(ids), dtype=torch.long, device=self.base.device)
         return self._forward(torch.tensor([ids], device=self.base.device), mask, cache, delta)[0]
@@ -523,25 +542,14 @@ class Engine:
     def _forward(
         self, ids: Tensor, mask: Tensor, cache: Cache, effect: Tensor | Effect | None
     ) -> Tensor:
-        return self._logits(ids, mask, cache, effect, keep=1)[:, -1].float()
-
-    def _logits(
-        self,
-        ids: Tensor,
-        mask: Tensor,
-        cache: Cache | None,
-        effect: Tensor | Effect | None,
-        keep: int,
-    ) -> Tensor:
         with self.turns.turn(), self.svf.using(effect):
-            return self.model(
+            return self.head.next_logits(
                 input_ids=ids,
                 attention_mask=mask,
                 position_ids=_positions(mask)[:, -ids.shape[1] :],
                 cache=cache,
-                use_cache=cache is not None,
-                logits_to_keep=keep,
-            ).logits
+                use_cache=True,
+            )
 
     def _left_pad(self, rows: Sequence[Prompt]) -> tuple[Tensor, Tensor]:
         width = max(len(row) for row in rows)

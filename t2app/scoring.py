@@ -136,6 +136,15 @@ class Head:
             cache.batch_repeat_interleave(len(rest))
             return self._decoder(input_ids=rest, cache=cache, use_cache=True).last_hidden_state
 
+    def next_logits(self, input_ids: Tensor, **inputs: Any) -> Tensor:
+        """Logits (B, V) in float32 of the token that follows ids (B, T).
+
+        The last states are copied out first: from a slice of them torch multiplies each row with a
+        copy of the output head of its own (SmolLM2, 48 rows: 2.7 GB, a fifth of the pass).
+        """
+        hidden = self._decoder(input_ids=input_ids, **inputs).last_hidden_state
+        return self.logits(hidden[:, -1].contiguous())
+
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits (N, V) in float32 of hidden states (N, hidden)."""
         token = self._given.set(hidden[None])

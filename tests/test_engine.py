@@ -78,6 +78,17 @@ def test_a_batch_equals_single_runs(engine, ends, mixed):
         assert len({len(ids) for ids in alone}) > 1, "the rows should end at different steps"
 
 
+@pytest.mark.parametrize("mixed", [False, True])
+def test_a_beginning_that_prompts_share_is_run_once(engine, passes, mixed):
+    engine.ends = ENDS
+    rows = [[5, 9, 20, 31, 8, 7, 6, 5, 4, 40, *end] for end in ([41], [50, 51, 52], [60, 61])]
+    delta = random_deltas(engine, 1)[0] if mixed else None
+    found = engine.generate(rows, delta, max_new_tokens=8)
+    assert passes[0] == (1, 10)
+    assert passes[1] == (3, 3)
+    assert [c.token_ids for c in found] == one_by_one(engine, rows, [delta] * 3, max_new_tokens=8)
+
+
 def test_rows_with_different_mixes_equal_single_runs(engine):
     engine.ends = ENDS
     rows = prompts(engine)

@@ -187,6 +187,16 @@ def product_dtype(dtype: torch.dtype, place: torch.device) -> torch.dtype:
     return torch.float32 if emulated else dtype
 
 
+def training_dtype(dtype: torch.dtype, place: torch.device) -> torch.dtype:
+    """What the products of many tokens are computed with while bases in ``dtype`` are trained.
+
+    float32 on a processor without AMX: for many rows it is faster there than bfloat16, though the
+    processor may have instructions for that (AVX512-BF16, 480 rows: 1.8 times; docs/LOG.md).
+    """
+    without_amx = place.type == "cpu" and not torch.cpu._is_amx_tile_supported()
+    return torch.float32 if without_amx else dtype
+
+
 def has_bfloat16_products() -> bool:
     """Whether this processor multiplies bfloat16 by itself."""
     return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()

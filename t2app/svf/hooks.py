@@ -37,6 +37,7 @@ from t2app.svf.basis import (
     pack,
     packed_linear,
     product_dtype,
+    training_dtype,
 )
 from t2app.svf.mixing import DeltaLayout
 from t2app.svf.two_products import TwoProducts
@@ -80,8 +81,9 @@ class Layer:
         bytes; the bytes it takes.
         """
         weight = dense_weight(self.module)
+        dtype = training_dtype(self.basis.dtype, self.place)
         made = TwoProducts.of(
-            weight, self.basis.dense_transposed(), self.side, self.module.bias, self.basis.dtype
+            weight, self.basis.dense_transposed(), self.side, self.module.bias, dtype
         )
         if made.nbytes > room:
             return 0

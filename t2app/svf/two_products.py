@@ -6,7 +6,8 @@
 The same function as the layer with its correction (``hooks``), up to rounding, in two products
 where that takes three, and four in the backward pass where it takes six. ``A`` and ``B`` come from
 the weight as it is stored, quantised or not, so nothing is quantised a second time. It needs memory
-for one more copy of the weights, which is why only a training run keeps it, while it lasts.
+for one more copy of the weights (for two where they are bfloat16 and the products float32, see
+``basis.training_dtype``), which is why only a training run keeps it, while it lasts.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from t2app.svf.basis import (
     pack,
     packed_linear,
     product_dtype,
+    training_dtype,
 )
 
 # Relative error of ``x Q`` against exact arithmetic that each way to keep Q may have.
@@ -158,3 +159,16 @@ def test_packed_gradient():
 def test_unknown_storage():
     with pytest.raises(T2Error, match="unknown way to keep factors 'int4'"):
         keep(orthonormal(4), "int4")
+
+
+@pytest.mark.parametrize(
+    ("amx", "place", "expected"),
+    [
+        (True, "cpu", torch.bfloat16),
+        (False, "cpu", torch.float32),
+        (False, "cuda", torch.bfloat16),
+    ],
+)
+def test_training_multiplies_in_what_is_faster_for_many_tokens(monkeypatch, amx, place, expected):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    assert training_dtype(torch.bfloat16, torch.device(place)) == expected
