@@ -15,6 +15,7 @@ recomputes after the context was left.
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -42,6 +43,9 @@ from t2app.svf.basis import (
 from t2app.svf.mixing import DeltaLayout
 from t2app.svf.two_products import TwoProducts
 
+# Tokens from which a product in float32 is faster than one in bfloat16 without AMX.
+MANY_TOKENS = 128
+
 
 class Layer:
     """An adapted layer: what it computes by itself (``plain``) and with a delta (``corrected``)."""
@@ -53,6 +57,7 @@ class Layer:
         self.basis: Basis
         self._packed: Tensor | None = None
         self._two_products: TwoProducts | None = None
+        self._trainer: int | None = None
 
     def plain(self, x: Tensor) -> Tensor:
         """``W x + b``, as the layer itself computes it or from its packed copy."""
@@ -77,8 +82,8 @@ class Layer:
 
     @torch.no_grad()
     def train(self, room: float) -> int:
-        """Keep the layer as two products while it is trained, if that takes no more than ``room``
-        bytes; the bytes it takes.
+        """Keep the layer as two products while this thread trains it, if that takes no more than
+        ``room`` bytes; the bytes it takes.
         """
         weight = dense_weight(self.module)
         dtype = training_dtype(self.basis.dtype, self.place)
@@ -87,20 +92,30 @@ class Layer:
         )
         if made.nbytes > room:
             return 0
-        self._two_products = made
+        self._two_products, self._trainer = made, threading.get_ident()
         return made.nbytes
 
     def end_training(self) -> None:
         """Let the two products go."""
-        self._two_products = None
+        self._two_products = self._trainer = None
 
     def corrected(self, x: Tensor, delta: Tensor) -> Tensor:
         """``W(z) x + b``; shapes as in ``basis.correct``."""
-        if self._two_products is not None and torch.is_grad_enabled():
+        if self._two_products is not None and self._is_trained_on(x):
             return self._two_products(x, delta)
         if self.side == "input":
             return self.plain(correct(x, self.basis, delta))
         return correct(self.plain(x), self.basis, delta, offset=self.module.bias)
+
+    def _is_trained_on(self, x: Tensor) -> bool:
+        """Whether the two products run on ``x``: for gradients, and for what training measures
+        where they are both faster and more exact than the layer itself.
+        """
+        if torch.is_grad_enabled():
+            return True
+        more_exact = self._two_products.into.dtype.itemsize > x.dtype.itemsize
+        many = x.numel() >= MANY_TOKENS * x.shape[-1]
+        return more_exact and many and self._trainer == threading.get_ident()
 
 
 # What is in effect: runs a layer on its input.
@@ -174,7 +189,8 @@ class SVF:
     def training_form(self, room: float) -> Iterator[None]:
         """Inside, gradients go through two products a layer where ``room`` bytes allow it.
 
-        Forward passes without a gradient stay as they are.
+        So do forward passes of many tokens in this thread, where the products are in float32 and
+        the model is not. Those of other threads stay as they are.
         """
         try:
             taken = 0

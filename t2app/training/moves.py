@@ -52,8 +52,9 @@ class Probe:
     def moved(self, engine: Engine, after: Tensor, before: Tensor) -> tuple[float, int]:
         """KL(policy after || policy before) in nats, summed over answers; their number.
 
-        Both are computed as in decoding. The form that layers have in training rounds otherwise,
-        and in bfloat16 that alone comes to half a nat an answer (SmolLM2, labels of eight tokens).
+        Both are computed as in decoding, or with the two products of training where those are in
+        float32. In bfloat16 their rounding alone comes to half a nat an answer (SmolLM2, labels of
+        eight tokens).
         """
         if not self.answers:
             return 0.0, 0
