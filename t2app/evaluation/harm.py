@@ -211,7 +211,7 @@ def measure(
     ``others`` has the expert of each group that is one's. ``watch(done, total)`` counts questions.
     Raises ``Stopped`` where ``stop`` says so in between.
     """
-    prompts = {name: _prompts(engine, asked) for name, asked in questions.items()}
+    prompts = {name: prompts_for(engine, asked) for name, asked in questions.items()}
     total, done = sum(map(len, prompts.values())), 0
     found = []
     for name, asked in prompts.items():
@@ -245,7 +245,7 @@ class _Row:
     theirs: bool = False
 
 
-def _prompts(engine: Engine, questions: Sequence[str]) -> list[tuple[str, Prompt]]:
+def prompts_for(engine: Engine, questions: Sequence[str]) -> list[tuple[str, Prompt]]:
     """Each question with its token ids; those that the model has no room for are left out."""
     found = []
     for question in questions:
@@ -258,7 +258,7 @@ def _prompts(engine: Engine, questions: Sequence[str]) -> list[tuple[str, Prompt
 
 def _answered(engine: Engine, delta: Tensor, asked: Sequence[tuple[str, Prompt]]) -> list[_Row]:
     prompts = [ids for _, ids in asked]
-    base = _greedy(engine, prompts)
+    base = greedy(engine, prompts)
     agreed, kl = _compared(engine, delta, prompts, base)
     same = _same(engine, delta, prompts, base, agreed)
     rows = zip(asked, base, agreed, kl, same, strict=True)
@@ -268,7 +268,7 @@ def _answered(engine: Engine, delta: Tensor, asked: Sequence[tuple[str, Prompt]]
 def _as_theirs(engine: Engine, delta: Tensor, other: Expert, rows: Sequence[_Row]) -> list[_Row]:
     """The rows, those marked that are answered as the expert does whose questions they are."""
     prompts = [row.prompt for row in rows]
-    theirs = _greedy(engine, prompts, other)
+    theirs = greedy(engine, prompts, other)
     agreed = [count for count, _ in engine.agreed(prompts, theirs, delta)]
     same = _same(engine, delta, prompts, theirs, agreed)
     return [
@@ -277,7 +277,7 @@ def _as_theirs(engine: Engine, delta: Tensor, other: Expert, rows: Sequence[_Row
     ]
 
 
-def _greedy(
+def greedy(
     engine: Engine, prompts: Sequence[Prompt], expert: Expert | None = None
 ) -> list[list[int]]:
     """Greedy answers of the base or of an expert, kept on disk: they are asked for often."""

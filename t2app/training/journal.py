@@ -121,6 +121,7 @@ def progress_line(p: Progress) -> str:
         ("cut off {:.0%}", p.cut),
         ("{:.1f} tokens", p.length),
         ("entropy {:.3f}", p.entropy),
+        ("general KL {:.3f}", p.general),
         ("validation {:.1%}", p.validation),
     ):
         if value is not None:

@@ -24,6 +24,7 @@ from t2app.evaluation import measure
 from t2app.svd.modules import kind_of
 from t2app.tasks import Problem, Task
 from t2app.training import exact, look, next_token, reinforce
+from t2app.training.anchor import Anchor
 from t2app.training.moves import FIRST, TRIES, Probe, fitted, next_length
 from t2app.training.parallel import World
 from t2app.training.runs import Run
@@ -32,7 +33,7 @@ from t2app.training.tally import Tally
 
 ALONE = World()
 # Figures of a step that are only shown, and watched for alarms.
-SHOWN = ("same", "alike", "cut", "length", "entropy")
+SHOWN = ("general", "same", "alike", "cut", "length", "entropy")
 # Steps in a row without a finite gradient that end a run.
 MOST_SKIPPED = 3
 # A run is short, so Adam's second moment has to forget sooner than after a thousand steps.
@@ -46,6 +47,7 @@ class Progress:
     ``reward`` is the mean, -1 to 1 (None in next-token training), ``kl`` that to the base for each
     token in nats, ``loss`` the cross-entropy of a token (None in RL), ``validation`` an accuracy,
     only where it was measured. ``move`` is the KL of an answer from the policy before the step.
+    ``general`` is the KL to the base for each token of its answers to general questions.
     ``skipped`` counts the steps so far that were left out, as their gradient was not finite.
 
     Shares of the prompts of a step of RL: ``same``, whose samples all got the same reward, and
@@ -66,6 +68,7 @@ class Progress:
     seconds: float
     move: float | None = None
     skipped: int = 0
+    general: float | None = None
     same: float | None = None
     alike: float | None = None
     cut: float | None = None
@@ -129,6 +132,7 @@ def train(
     state = _begin(engine, settings, world.agree(run.load() if run else None))
     began -= state.seconds
     trained = _trained(engine, settings)
+    anchor = Anchor.of(engine) if settings.leave_alone else None
     if state.best is None:
         # An expert has to beat the base on the validation rows, or it stays the base.
         state.best = state.last = _validated(engine, task, settings, None, world)
@@ -138,7 +142,7 @@ def train(
     with engine.training_form():
         while state.step < settings.steps:
             _begin_stage(state, settings)
-            done = _step(engine, task, settings, state, trained, world)
+            done = _step(engine, task, settings, state, trained, anchor, world)
             state.step += 1
             validation = None
             if state.step % settings.between == 0 or state.step in _ends(settings):
@@ -246,6 +250,7 @@ def _step(
     settings: Settings,
     state: _State,
     trained: Tensor | None,
+    anchor: Anchor | None,
     world: World,
 ) -> Tally:
     """One optimizer step, the problems dealt out to the processes; what it measured."""
@@ -254,6 +259,10 @@ def _step(
     objective, _, _ = _stage(settings, state.step)
     mine = range(world.rank, len(problems), world.size)
     done, probe = _gradient(engine, task, settings, state, objective, problems, mine)
+    if anchor is not None:
+        seed, price = f"{settings.seed}/{state.step}", settings.leave_alone
+        share = world.rank, world.size
+        done.add("general", *anchor.gradient(engine, state.delta, price, seed, *share))
     world.add(state.delta.grad)
     world.add(done.values)
     rows = done.rows

@@ -29,6 +29,7 @@ HELP = {
     "samples": "sampled answers to each row of a step (reinforcement learning)",
     "learning_rate": "the highest; steps are shorter where they would move the answers too far",
     "kl": "how much distance from the base model costs (reinforcement learning)",
+    "leave_alone": "how much it costs to change the answers to general questions",
     "modules": "the matrices whose singular values are scaled",
     "seed": "decides the split of the rows, their order and the sampled answers",
     "temperature": "of the sampled answers",
@@ -57,6 +58,7 @@ class Settings:
     samples: int = 6
     learning_rate: float = 0.1
     kl: float = 0.0
+    leave_alone: float = 1.0
     modules: str = "both"
     seed: int = 0
     temperature: float = 1.0
@@ -82,8 +84,9 @@ class Settings:
         for name in ("minutes", "learning_rate", "temperature", "clip", "step_kl"):
             if not 0 < getattr(self, name) < math.inf:
                 raise T2Error(f"{name} is {getattr(self, name)}: it must be above 0")
-        if not 0 <= self.kl < math.inf:
-            raise T2Error(f"kl is {self.kl}: it must not be below 0")
+        for name in ("kl", "leave_alone"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise T2Error(f"{name} is {getattr(self, name)}: it must not be below 0")
         if self.objective == "sft+rl" and self.steps == 1:
             raise T2Error("steps is 1: two stages need at least 2")
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-KINDS = ("reward", "kl", "loss", "move", "same", "alike", "cut", "length", "entropy")
+KINDS = ("reward", "kl", "loss", "move", "general", "same", "alike", "cut", "length", "entropy")
 
 
 class Tally:

@@ -28,6 +28,7 @@ LABELS = {
     "samples": "Answers per row",
     "learning_rate": "Learning rate",
     "kl": "KL weight",
+    "leave_alone": "Leave other questions alone (weight)",
     "modules": "Matrices",
     "seed": "Seed",
     "temperature": "Temperature",

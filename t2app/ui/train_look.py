@@ -35,6 +35,7 @@ FIGURES = {
     "length": ("Mean length", lambda v: f"{v:.0f} tokens"),
     "entropy": ("Entropy of a token", lambda v: f"{v:.2f}"),
     "kl": ("KL to the base, a token", lambda v: f"{max(0.0, v):.3f}"),
+    "general": ("KL on general questions", lambda v: f"{max(0.0, v):.3f}"),
 }
 WIDTH, HEIGHT = 96, 22
 

@@ -188,7 +188,7 @@ def test_general_questions_differ_and_none_of_them_is_held_out():
     files = (
         kept.GENERAL,
         ROOT / "tests" / "data" / "general-held-out.jsonl",
-        ROOT / "benchmarks" / "data" / "general-development.jsonl",
+        ROOT / "assets" / "general-for-training.jsonl",
     )
     asked = [
         {json.loads(line)["question"].casefold() for line in path.read_text("utf-8").splitlines()}
