@@ -38,6 +38,11 @@ PASSES, FEWEST_STEPS, MOST_STEPS = 4, 24, 400
 MOST_CUT, MOST_TOKENS = 0.25, 512
 # Fewer steps than these are not worth a run, however long they take.
 LEAST_STEPS = 24
+# What a step costs besides learning from its answers, in answers learned from (SmolLM2): to see how
+# far it moved the policy, and to hold it to the base on general questions.
+STEP_LOOKED_AT, STEP_HELD = 8.0, 8.0
+# What the check of other questions costs, in answers decoded.
+CHECKED = 250
 
 
 @dataclass(frozen=True)
@@ -196,7 +201,7 @@ def _sized(task: Task, settings: Settings, probe: _Probe, test: int) -> tuple[Se
     seconds, allowed = _seconds(task, whole, probe, test), 60 * settings.minutes
     if seconds <= allowed:
         return whole, f"{wanted} steps."
-    beside = _measuring(task, probe, test)
+    beside = _measuring(task, settings, probe, test)
     share = (allowed - beside) / max(1e-9, seconds - beside)
     fits = min(wanted, max(LEAST_STEPS, int(wanted * share)))
     return replace(settings, steps=fits), (
@@ -218,24 +223,28 @@ def _steps_for(task: Task, settings: Settings) -> int:
 
 def _seconds(task: Task, settings: Settings, probe: _Probe, test: int) -> float:
     per_answer, per_update = _per_answer(task, probe), probe.learning
-    total = _measuring(task, probe, test)
+    total = _measuring(task, settings, probe, test)
     for objective, steps in settings.stages():
         sampled = objective == "rl" and not task.closed
         answers = settings.prompts * (settings.samples if sampled else 1)
-        # Each step is measured as well, by scoring some of its answers once more.
-        update = per_update * (GROWTH if sampled else 1.3)
-        total += steps * answers * (update + (per_answer if sampled else 0))
+        update, sampling = per_update, 0.0
+        if sampled:
+            update, sampling = GROWTH * per_update, per_answer
+        beside = STEP_LOOKED_AT + (STEP_HELD if settings.leave_alone else 0)
+        total += steps * (answers * (update + sampling) + beside * per_update)
     validations = settings.steps // settings.between
     return total + per_answer * validations * _rows(task, "validation", settings.validation)
 
 
-def _measuring(task: Task, probe: _Probe, test: int) -> float:
-    """Seconds for the base on the validation rows, and base and expert on those held out.
+def _measuring(task: Task, settings: Settings, probe: _Probe, test: int) -> float:
+    """Seconds for the base on the validation rows, base and expert on those held out, and the check
+    of other questions.
 
-    The base is measured twice there: as it is, and with what costs nothing.
+    The base is measured on the held-out rows as it is, and in the ways that cost nothing.
     """
-    rows = _rows(task, "validation", Settings().validation) + 3 * _rows(task, "test", test)
-    return _per_answer(task, probe) * rows
+    ways = 4 if task.closed else 3
+    rows = _rows(task, "validation", settings.validation) + ways * _rows(task, "test", test)
+    return _per_answer(task, probe) * rows + probe.sampling * CHECKED * settings.harm_check
 
 
 def _per_answer(task: Task, probe: _Probe) -> float:

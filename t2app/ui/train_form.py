@@ -16,6 +16,7 @@ FIELDS = (
     "samples",
     "step_kl",
     "kl",
+    "leave_alone",
     "modules",
     "harm_check",
     "seed",

@@ -17,6 +17,7 @@ SMALL = Settings(
     validate_every=3,
     seed=3,
     harm_check=False,
+    leave_alone=0.0,
 )
 TEST = 12
 

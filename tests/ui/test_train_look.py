@@ -18,7 +18,7 @@ from t2app.ui.train_queues import Queues
 
 SKIPPED = (gr.skip(),) * 3
 NASTY = "<script>alert(1)</script>"
-SMALL = Settings(objective="rl", steps=3, prompts=2, samples=2, harm_check=False)
+SMALL = Settings(objective="rl", steps=3, prompts=2, samples=2, harm_check=False, leave_alone=0.0)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from t2app.ui.train_form import FIELDS
 from t2app.ui.train_runs import Queues
 
 LONG = 60.0
-SMALL = Settings(objective="rl", steps=2, prompts=2, samples=2, harm_check=False)
+SMALL = Settings(objective="rl", steps=2, prompts=2, samples=2, harm_check=False, leave_alone=0.0)
 GIVEN = tuple(asdict(SMALL)[name] for name in FIELDS)
 
 
