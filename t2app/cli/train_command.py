@@ -21,6 +21,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from t2app.cli import common, rows, try_reward
@@ -56,7 +57,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from t2app.training.experts import TEST
 
     parser.add_argument("file", nargs="?", metavar="FILE", help="rows to train on")
-    parser.add_argument("--task", help="instead of FILE: math, code, reasoning or dispatch")
+    parser.add_argument(
+        "--task",
+        help="instead of FILE: math, code, reasoning or dispatch; or public rows: gsm8k, mbpp, "
+        "arc-easy, arc-challenge",
+    )
+    parser.add_argument(
+        "--data",
+        metavar="DIR",
+        help="folder with the public rows of --task (default: from the Hugging Face hub)",
+    )
     parser.add_argument("--name", help="name of the expert (default: that of the file or task)")
     parser.add_argument(
         "--resume",
@@ -139,7 +149,7 @@ def run(args: argparse.Namespace) -> int:
     say = common.note if parallel.is_main() else _silent
     given = rows.FileRows(args, say) if args.file and args.resume is None else None
     engine = load_engine(args)
-    task, rejected = given.task(engine) if given else (_built_in(engine, args.task), "")
+    task, rejected = given.task(engine) if given else (_named_task(engine, args), "")
     world = parallel.World.join(engine.base.device)
     try:
         if args.resume is not None:
@@ -154,14 +164,18 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _refuse_contradictions(args: argparse.Namespace) -> None:
+    from t2app.data import public
     from t2app.tasks import TASKS
 
     if args.resume is not None:
         return
+    known = (*TASKS, *(name for name, task in public.TASKS.items() if "train" in task.splits))
     if (args.file is None) == (args.task is None):
         raise T2Error("give either a FILE with rows to train on, or --task")
-    if args.task is not None and args.task not in TASKS:
-        raise T2Error(f"unknown task {args.task!r}: choose from {', '.join(TASKS)}")
+    if args.task is not None and args.task not in known:
+        raise T2Error(f"unknown task {args.task!r}: choose from {', '.join(known)}")
+    if args.data is not None and args.task not in public.TASKS:
+        raise T2Error("--data is the folder of public rows: name them with --task, such as gsm8k")
     given = [name for name in FOR_FILES if getattr(args, name) is not None]
     if args.task is not None and given:
         raise T2Error(
@@ -171,12 +185,23 @@ def _refuse_contradictions(args: argparse.Namespace) -> None:
         raise T2Error(f"--test is {args.test}: it must be at least 1")
 
 
-def _built_in(engine: Engine, name: str | None) -> Task | None:
+def _named_task(engine: Engine, args: argparse.Namespace) -> Task | None:
     """The task of that name; what is classified depends on the experts that there are."""
     from t2app.adapt import router
+    from t2app.data import public
     from t2app.tasks import DISPATCH, TASKS
 
-    return router.task(engine.library.experts()) if name == DISPATCH.name else TASKS.get(name)
+    if args.task == DISPATCH.name:
+        return router.task(engine.library.experts())
+    if args.task not in public.TASKS:
+        return TASKS.get(args.task)
+    return public.load(
+        args.task,
+        Path(args.data) if args.data else None,
+        seed=args.seed,
+        count_tokens=engine.count_tokens,
+        max_tokens=engine.longest_prompt,
+    )
 
 
 def _silent(text: str, end: str = "\n") -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import signal
@@ -16,7 +17,7 @@ from t2app.training import experts, runs
 
 SMALL = (
     "train --task math --name mine --objective rl --steps 6 --prompts 2 --samples 2 --validation 2 "
-    "--validate-every 1 --test 3 --no-harm-check"
+    "--validate-every 1 --test 3 --leave-alone 0 --no-harm-check"
 ).split()
 
 
@@ -178,3 +179,20 @@ def test_mistakes(cli, arguments, message):
     assert done.code == 2
     assert message in done.err
     assert done.err.count("\n") == 1
+
+
+def test_public_rows_come_from_a_folder(cli, ending, tmp_path):
+    for side, start in (("train", 0), ("test", 500)):
+        rows = [
+            {"question": f"Ann has {i} pens and buys 3. How many now?", "answer": f"#### {i + 3}"}
+            for i in range(start, start + 40)
+        ]
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (tmp_path / f"gsm8k-{side}.jsonl").write_text(lines)
+    options = [*SMALL[3:], "--data", str(tmp_path), "--json"]
+    done = cli("train", "--task", "gsm8k", *options)
+    assert done.code == 0, done.err
+    assert done.json["reward"] == "numeric"
+    assert done.json["rows"]["test"] == 40
+    done = cli("train", "--task", "math", *options)
+    assert (done.code, "--data is the folder of public rows" in done.err) == (2, True)
