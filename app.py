@@ -8,18 +8,21 @@ line on standard error and exit code 2. Not covered: everything that needs no pa
 from __future__ import annotations
 
 import argparse
-import errno
 import os
-import socket
+import signal
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from t2app.cli import endpoint
 from t2app.cli.common import loading
 from t2app.config import TINY
 from t2app.errors import T2Error
 
-LOCAL = "127.0.0.1"
+if TYPE_CHECKING:
+    from t2app.server import Endpoint
+
+LOCAL = endpoint.LOCAL
 
 
 class _Parser(argparse.ArgumentParser):
@@ -49,10 +52,16 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--port", type=int, help="port to serve on (default: the first free one from 7860)")
     add("--auth", metavar="USER:PASS", help="ask visitors for this name and password")
     add("--no-browser", action="store_true", help="do not open the page in a browser")
+    group = parser.add_argument_group("endpoint for programs (docs/serving.md)")
+    group.add_argument(
+        "--api", action="store_true", help="serve OpenAI's protocol too, under /v1 of the page"
+    )
+    endpoint.add_endpoint(group)
     options = parser.parse_args(arguments)
     options.auth = _credentials(options.auth)
-    if options.port is not None and not 0 < options.port < 65536:
-        raise T2Error(f"--port {options.port} is not a port: choose one from 1 to 65535")
+    endpoint.check_port(options.port)
+    if options.api_key and not options.api:
+        raise T2Error("--api-key is for the endpoint: give --api too, or leave it out")
     return options
 
 
@@ -65,29 +74,6 @@ def _credentials(text: str | None) -> tuple[str, str] | None:
     return user, password
 
 
-def check_address(host: str, port: int | None) -> None:
-    """``T2Error`` if the page cannot be served there; asked before the model takes its time."""
-    elsewhere = T2Error(f"--host {host!r} is not an address of this computer")
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port or 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-    except OSError:
-        raise elsewhere from None
-    with socket.socket(family, kind, protocol) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(address)
-        except PermissionError:
-            raise T2Error(f"port {port} needs special rights: choose one above 1023") from None
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise elsewhere from None
-            raise T2Error(
-                f"port {port} is in use: stop what runs there or choose another with --port"
-            ) from None
-
-
 def can_open_browser() -> bool:
     """Whether a browser window would appear in front of whoever started this."""
     if sys.platform in ("darwin", "win32"):
@@ -97,15 +83,17 @@ def can_open_browser() -> bool:
 
 def serve(options: argparse.Namespace) -> None:
     """Load the model and serve the page until interrupted."""
-    check_address(options.host, options.port)
+    endpoint.check_address(options.host, options.port)
+    keys = endpoint.check(options, options.host, options.auth is not None) if options.api else ()
     _stay_local()
     # The large libraries come after everything that can be refused without them.
     from t2app.engine import Engine
     from t2app.ui import page
+    from t2app.ui.resident import Resident
 
     say(f"Loading {options.model} …")
-    # Not kept in a name here: the page may put another model in its place.
-    blocks = page.build(
+    # The engine is not kept in a name here: the page may put another model in its place.
+    resident = Resident(
         Engine.load(
             options.model,
             options.quant,
@@ -115,6 +103,8 @@ def serve(options: argparse.Namespace) -> None:
             storage=options.factors,
         )
     )
+    blocks = page.build(resident)
+    beside = _endpoint(options, keys, resident) if options.api else {}
     try:
         _, url, _ = blocks.launch(
             server_name=options.host,
@@ -123,13 +113,40 @@ def serve(options: argparse.Namespace) -> None:
             inbrowser=not options.no_browser and can_open_browser(),
             prevent_thread_lock=True,
             **page.launch_options(),
+            **beside,
         )
     except OSError as error:
         raise T2Error(f"cannot serve on {options.host}, port {options.port}: {error}") from error
     say(f"t2app is ready: {url}  (stop it with Ctrl+C)")
+    if options.api:
+        say(f"Programs ask at {url.rstrip('/')}/v1")
     if options.auth is None and options.host not in (LOCAL, "localhost", "::1"):
         say("Everyone who can reach this address can use it; --auth USER:PASS asks for a password.")
     blocks.block_thread()
+
+
+def _endpoint(options: argparse.Namespace, keys: tuple[str, ...], resident: Any) -> dict[str, Any]:
+    """What ``launch`` needs for the endpoint to answer beside the page, with its model."""
+    from starlette.middleware import Middleware
+
+    from t2app.server import Endpoint
+    from t2app.server.beside import Beside
+
+    local = options.host in endpoint.LOOPBACK
+    door = Endpoint(lambda: resident.engine, keys, endpoint.limits(options), local)
+    _end_streams_first(door)
+    return {"app_kwargs": {"middleware": [Middleware(Beside, endpoint=door)]}}
+
+
+def _end_streams_first(door: Endpoint) -> None:
+    """On SIGTERM and Ctrl+C answers get their last event before the page closes."""
+
+    def end(*_: Any) -> NoReturn:
+        door.stop()
+        raise KeyboardInterrupt
+
+    for kind in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(kind, end)
 
 
 def _stay_local() -> None:

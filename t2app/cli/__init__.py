@@ -25,6 +25,7 @@ COMMANDS = {
     "eval": "measure tasks by strategies",
     "bench": "measure speed, memory and accuracy",
     "export": "write a mix as a plain Hugging Face checkpoint",
+    "serve": "serve an endpoint with OpenAI's protocol",
     "factors": "compute and cache the SVD factors of a model",
     "pretrain": "make the built-in model again",
 }
