@@ -1,4 +1,4 @@
-"""The endpoint beside the page: one port, one model, a password for the one and a key for the other."""
+"""The endpoint beside the page: one port, one model, a password and a key."""
 
 from __future__ import annotations
 
