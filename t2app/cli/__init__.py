@@ -18,6 +18,7 @@ from typing import NoReturn
 from t2app.errors import T2Error
 
 COMMANDS = {
+    "app": "open the page: chat, experts, training",
     "ask": "answer a question in two passes",
     "experts": "look at, compare, import, export, rename or delete experts",
     "train": "train an expert with reinforcement learning",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from t2app.server.app import Endpoint
@@ -20,3 +23,8 @@ class Beside:
         path = scope.get("path", "")
         mine = scope["type"] == "http" and (path in OWN or path.startswith("/v1/"))
         await (self._endpoint if mine else self._app)(scope, receive, send)
+
+
+def launch_options(endpoint: Endpoint) -> dict[str, Any]:
+    """What a page's ``launch`` needs for the endpoint to answer beside it."""
+    return {"app_kwargs": {"middleware": [Middleware(Beside, endpoint=endpoint)]}}
