@@ -27,6 +27,7 @@ LEVELS = (
         "adapt",
         "training",
         "evaluation",
+        "exchange",
         "export",
         "tiny",
     },  # these import each other, but in no circle

@@ -1,4 +1,4 @@
-"""An installed t2app has what lies beside the package in a clone, and leaves its user's experts be."""
+"""An installed t2app has what lies beside the package in a clone; its user's experts stay."""
 
 from __future__ import annotations
 
