@@ -9,7 +9,7 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$p -c "$(NEW_ENOUGH)" 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help app setup test test-all lint bench pretrain
+.PHONY: help app setup test test-all lint bench docs pretrain
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -32,6 +32,9 @@ lint: $(VENV)/.dev  ## ruff, without changing a file
 
 bench: $(VENV)/.app  ## measure speed on this machine
 	$(RUN) -m t2app bench $(ARGS)
+
+docs: $(VENV)/.dev  ## write docs/cli.md from the program
+	$(RUN) -m t2app.cli.document > docs/cli.md
 
 pretrain: $(VENV)/.app  ## make the built-in model again (takes up to 90 minutes on two cores)
 	$(RUN) -m t2app pretrain $(ARGS)

@@ -1,24 +1,62 @@
 """Where things are kept, and the two environment variables that move them.
 
-``T2APP_EXPERTS`` replaces the folder of experts, ``T2APP_CACHE`` the folder of factors and runs.
+``T2APP_EXPERTS`` replaces the folder of experts, ``T2APP_CACHE`` the folder of factors and runs. In
+a clone the experts lie beside the program; an installed program keeps them in the user's data
+folder, where those that came with it are put at the first start.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+from functools import cache
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+import platformdirs
+
+from t2app import __version__
+
+PACKAGE = Path(__file__).resolve().parent
+# What lies beside the package in a clone is in this folder of an installed one (pyproject.toml).
+SHIPPED = PACKAGE / "_shipped"
+INSTALLED = SHIPPED.is_dir()
+ROOT = SHIPPED if INSTALLED else PACKAGE.parent
 ASSETS = ROOT / "assets"
 TINY = "tiny"
 TINY_DIR = ASSETS / TINY
+# In a folder of experts: the version whose own experts have been put there.
+SEEDED = ".t2app-version"
 
 
 def experts_root() -> Path:
     """Folder of the folders of experts, one for each base model."""
     root = os.environ.get("T2APP_EXPERTS")
-    return Path(root).expanduser() if root else ROOT / "experts"
+    if root:
+        return Path(root).expanduser()
+    if not INSTALLED:
+        return ROOT / "experts"
+    own = platformdirs.user_data_path("t2app", appauthor=False) / "experts"
+    return seeded(ROOT / "experts", own)
+
+
+@cache
+def seeded(shipped: Path, own: Path) -> Path:
+    """``own``, with the shipped experts in it, once for each version of the program.
+
+    Those that are there, and those that were deleted, are left alone.
+    """
+    mark = own / SEEDED
+    if mark.is_file() and mark.read_text(encoding="utf-8") == __version__:
+        return own
+    for path in sorted(shipped.glob("*/*.safetensors")):
+        there = own / path.parent.name / path.name
+        if not there.exists() and not (there.parent / ".deleted" / path.name).exists():
+            there.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, there)
+    own.mkdir(parents=True, exist_ok=True)
+    mark.write_text(__version__, encoding="utf-8")
+    return own
 
 
 def experts_dir(base_name: str) -> Path:

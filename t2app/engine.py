@@ -193,14 +193,16 @@ class Engine:
         *,
         max_new_tokens: int | Sequence[int] = 256,
         temperature: float = 0.0,
+        top_p: float = 1.0,
         seed: int | Sequence[int] | None = None,
         tally: dict[int, float] | None = None,
     ) -> Iterator[dict[int, int]]:
         """Yield, step by step, the next token of every prompt that has not ended: ``{row: token}``.
 
         ``delta`` is None, (R,) or (B, R), a mix for each row; so may ``max_new_tokens`` be, a
-        number of 1 or more for each. Greedy at temperature 0. What a row draws depends on its own
-        seed alone (one number stands for those that follow it), not on the rows beside it.
+        number of 1 or more for each. Greedy at temperature 0; ``top_p`` draws among the likeliest
+        tokens alone, as few as have that share of the probability. What a row draws depends on its
+        own seed alone (one number stands for those that follow it), not on the rows beside it.
         ``tally`` collects the sum of each row's log-probabilities, at temperature 1. Closing the
         generator stops at once.
         """
@@ -213,7 +215,7 @@ class Engine:
         ended = self._text_ends(len(prompts))
         for step in range(steps):
             logits = self._forward(ids, mask, cache, effect)
-            tokens = _pick(logits, temperature, draws[:, step])
+            tokens = _pick(logits, temperature, draws[:, step], top_p)
             said = tokens.tolist()
             if NOT_FINITE in said:
                 raise T2Error(
@@ -604,7 +606,18 @@ def _draws(seeds: Sequence[int] | None, rows: int, steps: int) -> Tensor:
     return torch.stack(drawn)
 
 
-def _pick(logits: Tensor, temperature: float, draw: Tensor) -> Tensor:
+def _nucleus(scaled: Tensor, top_p: float) -> Tensor:
+    """Logits (B, V) without the tokens beyond the likeliest that have ``top_p`` of the probability.
+
+    The token that crosses the share stays, so at least one does.
+    """
+    ordered, order = scaled.sort(dim=-1, descending=True, stable=True)
+    shares = ordered.softmax(-1)
+    beyond = shares.cumsum(-1) - shares >= top_p
+    return scaled.masked_fill(beyond.scatter(-1, order, beyond), -torch.inf)
+
+
+def _pick(logits: Tensor, temperature: float, draw: Tensor, top_p: float = 1.0) -> Tensor:
     """Greedy at temperature 0, else the token at which ``draw`` (B,) falls: (B, V) to (B,).
 
     ``NOT_FINITE`` for a row that holds NaN, or infinity as its largest value.
@@ -615,6 +628,8 @@ def _pick(logits: Tensor, temperature: float, draw: Tensor) -> Tensor:
         return likeliest.masked_fill(broken, NOT_FINITE)
     # From 0 downwards and not below 1e-6, so that no temperature overflows.
     scaled = (logits - highest[:, None]) / max(temperature, 1e-6)
+    if top_p < 1:
+        scaled = _nucleus(scaled, top_p)
     heights = scaled.softmax(-1).cumsum(-1)
     top = heights[:, -1:]
     # Below the top also after rounding, so that no token of probability 0 is ever picked.

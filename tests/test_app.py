@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import os
 import socket
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import app
+from t2app.cli import app_command
 from t2app.config import TINY
 
 
@@ -15,15 +17,22 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "environ", dict(os.environ))
 
 
+def parse(*arguments: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    app_command.add_arguments(parser)
+    return parser.parse_args(arguments)
+
+
 def test_defaults() -> None:
-    options = app.parse([])
+    options = parse()
     assert (options.model, options.host, options.port) == (TINY, "127.0.0.1", None)
     assert options.auth is None
+    assert not options.api
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:1"])
 def test_devices_are_those_of_the_command(device: str) -> None:
-    assert app.parse(["--device", device]).device == device
+    assert parse("--device", device).device == device
 
 
 @pytest.mark.parametrize(
@@ -51,8 +60,11 @@ def test_a_bad_device_is_the_line_of_the_command(
     assert second.endswith(f": {expected}")
 
 
-def test_auth_may_hold_colons() -> None:
-    assert app.parse(["--auth", "me:a:b"]).auth == ("me", "a:b")
+def test_auth_may_hold_colons(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(app_command, "serve", seen.append)
+    assert app.main(["--auth", "me:a:b"]) == 0
+    assert seen[0].auth == ("me", "a:b")
 
 
 @pytest.mark.parametrize(
@@ -111,4 +123,4 @@ def test_a_browser_opens_only_where_someone_sees_it(
 ) -> None:
     monkeypatch.setattr("sys.platform", platform)
     monkeypatch.setattr(os, "environ", variables)
-    assert app.can_open_browser() is expected
+    assert app_command.can_open_browser() is expected

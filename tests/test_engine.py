@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import pytest
 import torch
 from torch import Tensor
+from transformers import TopPLogitsWarper
 
 from t2app.engine import ROOM_FOR_ANSWER, TOKENS_AT_ONCE, Engine, Prompt
 from t2app.errors import T2Error
@@ -235,6 +236,18 @@ def test_samples_follow_the_softmax(engine):
     p = (logits / temperature).softmax(-1)
     sigma = (n * p * (1 - p)).sqrt()
     assert ((counts - n * p).abs() <= 5 * sigma + 1).all()
+
+
+@pytest.mark.parametrize("top_p", [1e-9, 0.3, 0.9])
+def test_top_p_draws_among_the_likeliest_as_transformers_does(engine, top_p):
+    prompt = prompts(engine)[2]
+    with torch.no_grad():
+        logits = engine.model(torch.tensor([prompt])).logits[:, -1].float()
+    allowed = TopPLogitsWarper(top_p)(None, logits)[0].isfinite().nonzero().flatten().tolist()
+    options = {"temperature": 1.0, "top_p": top_p, "max_new_tokens": 1, "seed": 3}
+    said = {token for row in engine.decode([prompt] * 60, **options) for token in row.values()}
+    assert said <= set(allowed)
+    assert (len(said) > 1) == (len(allowed) > 1)
 
 
 @pytest.mark.parametrize("temperature", [1e-300, 1e-45, 1e-3])

@@ -27,10 +27,11 @@ LEVELS = (
         "adapt",
         "training",
         "evaluation",
+        "exchange",
         "export",
         "tiny",
     },  # these import each other, but in no circle
-    {"cli", "ui", "__main__"},
+    {"cli", "ui", "server", "__main__"},
     {"app"},
 )
 LEVEL = {part: number for number, parts in enumerate(LEVELS) for part in parts}
@@ -120,6 +121,11 @@ def test_tasks_never_see_a_model() -> None:
 
 def test_only_the_page_imports_gradio() -> None:
     assert {part_of(module) for module in importers("gradio")} <= {"ui", "app"}
+
+
+def test_only_the_server_imports_its_libraries() -> None:
+    for library in ("fastapi", "uvicorn", "starlette", "prometheus_client"):
+        assert {part_of(module) for module in importers(library)} <= {"server"}
 
 
 def test_only_models_imports_bitsandbytes() -> None:

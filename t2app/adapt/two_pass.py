@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
+from torch import Tensor
 
 from t2app import adapt
 from t2app.adapt.result import Adaptation
@@ -38,6 +39,54 @@ class Answer:
         return self.tokens / seconds if seconds else 0.0
 
 
+@dataclass(frozen=True)
+class Begun:
+    """A question after its first pass: what is left is to decode ``prompt`` under ``delta`` (R,).
+
+    ``delta`` is None where the base answers; ``timings`` are ``first_pass`` and ``switch``.
+    """
+
+    prompt: Prompt
+    adaptation: Adaptation
+    delta: Tensor | None
+    timings: dict[str, float]
+
+
+def begin(
+    engine: Engine,
+    messages: Sequence[Message],
+    *,
+    strategy: str = adapt.DEFAULT,
+    weights: Mapping[str, float] | None = None,
+    generate_label: bool = False,
+    mix: str | None = None,
+    room: int = 0,
+) -> Begun:
+    """The first pass, which looks at the last message alone, and the prompt of the second.
+
+    An expert that was told in training what to choose from is told here as well. With ``room``, a
+    number of tokens to keep free for the answer, the oldest exchanges of a conversation that is too
+    long are left out. Raises T2Error for a question that is empty or too long, and what
+    ``adapt.choose`` raises.
+    """
+    question = messages[-1]["content"] if messages else ""
+    if not question.strip():
+        raise T2Error("the question is empty: write one")
+    # Too long is said before the first pass takes its time.
+    prompt = _prompt(engine, messages, room)
+    adaptation = adapt.choose(
+        engine, question, strategy, weights=weights, generate=generate_label, mix=mix
+    )
+    if told := _told(engine, adaptation.weights):
+        adaptation = replace(adaptation, told=told)
+        asked = {**messages[-1], "content": in_front(told, question)}
+        prompt = _prompt(engine, [*messages[:-1], asked], room)
+    began = time.perf_counter()
+    delta = engine.delta(adaptation.weights)
+    switch = time.perf_counter() - began
+    return Begun(prompt, adaptation, delta, {"first_pass": adaptation.seconds, "switch": switch})
+
+
 def stream(
     engine: Engine,
     messages: Sequence[Message],
@@ -53,27 +102,22 @@ def stream(
 ) -> Iterator[Answer]:
     """Yield snapshots: one after the first pass, then the growing text, at last ``done``.
 
-    The first pass looks at the last message alone. An expert that was told in training what to
-    choose from is told here as well; base and mix then read the same. With ``compare``, they answer
-    in one batch, a row each. Closing the iterator stops the model at once. Raises T2Error for a
-    question that is empty or too long, and what ``adapt.choose`` raises.
+    The first pass is that of ``begin``. With ``compare``, base and mix answer in one batch, a row
+    each, and read the same. Closing the iterator stops the model at once. Raises what ``begin``
+    raises.
     """
-    question = messages[-1]["content"] if messages else ""
-    if not question.strip():
-        raise T2Error("the question is empty: write one")
-    prompt = _fit(engine, messages, max_new_tokens)
-    adaptation = adapt.choose(
-        engine, question, strategy, weights=weights, generate=generate_label, mix=mix
+    begun = begin(
+        engine,
+        messages,
+        strategy=strategy,
+        weights=weights,
+        generate_label=generate_label,
+        mix=mix,
+        room=max_new_tokens,
     )
-    if told := _told(engine, adaptation.weights):
-        adaptation = replace(adaptation, told=told)
-        asked = {**messages[-1], "content": in_front(told, question)}
-        prompt = _fit(engine, [*messages[:-1], asked], max_new_tokens)
-    began = time.perf_counter()
-    delta = engine.delta(adaptation.weights)
-    switched = time.perf_counter()
-    timings = {"first_pass": adaptation.seconds, "switch": switched - began, "second_pass": 0.0}
-    answer = Answer(base_text="" if compare else None, adaptation=adaptation, timings=timings)
+    prompt, delta = begun.prompt, begun.delta
+    timings = {**begun.timings, "second_pass": 0.0}
+    answer = Answer(base_text="" if compare else None, adaptation=begun.adaptation, timings=timings)
     yield answer
     # With nothing mixed the base says both: there is one answer to decode.
     prompts = [prompt, prompt] if compare and delta is not None else [prompt]
@@ -117,16 +161,16 @@ def _told(engine: Engine, weights: Mapping[str, float]) -> str:
     return told if isinstance(told, str) else ""
 
 
-def _fit(engine: Engine, messages: Sequence[Message], max_new_tokens: int) -> Prompt:
-    """The prompt; the oldest exchanges are left out where the whole conversation is too long."""
+def _prompt(engine: Engine, messages: Sequence[Message], room: int) -> Prompt:
+    """The prompt; with ``room`` for an answer the oldest exchanges of a long one are left out."""
     kept = list(messages)
-    room = engine.base.context - min(max_new_tokens, engine.base.context // 2)
-    while len(kept) > 1:
+    longest = engine.base.context - min(room, engine.base.context // 2)
+    while room and len(kept) > 1:
         try:
             ids = engine.prompt_ids(kept)
         except T2Error:
             ids = None
-        if ids is not None and len(ids) <= room:
+        if ids is not None and len(ids) <= longest:
             return ids
         del kept[0]
         while len(kept) > 1 and kept[0]["role"] != "user":

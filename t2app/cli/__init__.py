@@ -18,6 +18,7 @@ from typing import NoReturn
 from t2app.errors import T2Error
 
 COMMANDS = {
+    "app": "open the page: chat, experts, training",
     "ask": "answer a question in two passes",
     "experts": "look at, compare, import, export, rename or delete experts",
     "train": "train an expert with reinforcement learning",
@@ -25,6 +26,7 @@ COMMANDS = {
     "eval": "measure tasks by strategies",
     "bench": "measure speed, memory and accuracy",
     "export": "write a mix as a plain Hugging Face checkpoint",
+    "serve": "serve an endpoint with OpenAI's protocol",
     "factors": "compute and cache the SVD factors of a model",
     "pretrain": "make the built-in model again",
 }

@@ -1,4 +1,5 @@
-"""The experts of a model: list, look at, compare, import, export, rename, describe, delete.
+"""The experts of a model: list, look at, compare, import, export, rename, describe, delete,
+push and pull.
 
 list                      what there is, and which files do not fit
 show NAME                 everything about one expert
@@ -10,6 +11,10 @@ rename NAME NEW           call it something else
 describe NAME "TEXT"      what it is for: people and the first pass read this
 delete NAME               put it away
 restore NAME              bring the last deleted expert of that name back
+push NAME PLACE           to a repository of the hub (OWNER/NAME), a folder or an address such as
+                          s3://bucket/experts, with a card; its file holds up to 64 of the
+                          questions it was trained on
+pull PLACE [NAME]         take one over from there
 """
 
 from __future__ import annotations
@@ -29,17 +34,20 @@ from t2app.svf.library import Library
 if TYPE_CHECKING:
     from t2app.engine import Engine
 
+# How many arguments each action takes.
 ARGUMENTS = {
-    "list": 0,
-    "show": 1,
-    "check": 1,
-    "compare": 0,
-    "import": 1,
-    "export": 2,
-    "rename": 2,
-    "describe": 2,
-    "delete": 1,
-    "restore": 1,
+    "list": (0,),
+    "show": (1,),
+    "check": (1,),
+    "compare": (0,),
+    "import": (1,),
+    "export": (2,),
+    "rename": (2,),
+    "describe": (2,),
+    "delete": (1,),
+    "restore": (1,),
+    "push": (2,),
+    "pull": (1, 2),
 }
 
 LONGEST = 240  # characters of a value, for people
@@ -48,10 +56,13 @@ LONGEST = 240  # characters of a value, for people
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``experts``."""
     parser.add_argument("action", nargs="?", default="list", choices=list(ARGUMENTS))
-    parser.add_argument("names", nargs="*", metavar="NAME|FILE")
-    parser.add_argument("--name", help="import under this name")
+    parser.add_argument("names", nargs="*", metavar="NAME|FILE|PLACE")
+    parser.add_argument("--name", help="import or pull under this name")
     parser.add_argument(
         "--overwrite", action="store_true", help="replace an expert or file of that name"
+    )
+    parser.add_argument(
+        "--public", action="store_true", help="push: a new repository is for everybody to see"
     )
     add_model(parser)
 
@@ -59,9 +70,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Do what was asked and print it."""
     wanted = ARGUMENTS[args.action]
-    if len(args.names) != wanted:
+    if len(args.names) not in wanted:
+        number = " or ".join(map(str, wanted))
         raise T2Error(
-            f"experts {args.action} takes {wanted} argument{'s' * (wanted != 1)}, "
+            f"experts {args.action} takes {number} argument{'s' * (number != '1')}, "
             f"not {len(args.names)}"
         )
     engine = load_engine(args)
@@ -95,7 +107,31 @@ def _do(engine: Engine, args: argparse.Namespace) -> dict[str, Any] | None:
             return {"deleted": name}
         case "restore", [name]:
             return {"expert": name, "path": str(library.restore(name))}
+        case "push", [name, place]:
+            return _push(library, name, place, args.public)
+        case "pull", [place, *chosen]:
+            return _pull(library, place, chosen, args)
     return None
+
+
+def _push(library: Library, name: str, text: str, public: bool) -> dict[str, Any]:
+    from t2app import exchange
+
+    place = exchange.Place.named(text)
+    note(f"pushing to {place.words}")
+    return exchange.push(library, name, place, public)
+
+
+def _pull(
+    library: Library, text: str, chosen: list[str], args: argparse.Namespace
+) -> dict[str, Any]:
+    from t2app import exchange
+
+    place = exchange.Place.named(text)
+    note(f"pulling from {place.words}")
+    name = chosen[0] if chosen else None
+    expert = exchange.pull(library, place, name, rename=args.name, overwrite=args.overwrite)
+    return {"expert": expert.name, "path": str(library.path(expert.name))}
 
 
 def _check(engine: Engine, expert: Expert) -> dict[str, Any]:

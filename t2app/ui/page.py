@@ -23,14 +23,16 @@ SWEEP = (3600, 24 * 3600)
 
 
 def build(
-    engine: Engine, stream: asking.Stream = two_pass.stream, load: Load = Engine.load
+    engine: Engine | Resident, stream: asking.Stream = two_pass.stream, load: Load = Engine.load
 ) -> gr.Blocks:
     """The whole page, ready to launch with ``launch_options()``.
 
-    ``stream`` asks the model (``two_pass.stream``'s signature), ``load`` loads another
-    (``Engine.load``'s signature); tests put doubles in their place.
+    Whoever asks the model beside the page gives the ``Resident`` that both share. ``stream`` asks
+    the model (``two_pass.stream``'s signature), ``load`` loads another (``Engine.load``'s
+    signature); tests put doubles in their place.
     """
-    resident, queues = Resident(engine, load), train_runs.Queues()
+    resident = engine if isinstance(engine, Resident) else Resident(engine, load)
+    queues = train_runs.Queues()
     with gr.Blocks(
         title=words.TITLE, analytics_enabled=False, fill_width=True, delete_cache=SWEEP
     ) as page:

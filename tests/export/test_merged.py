@@ -17,31 +17,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from t2app import config, export, models
 from t2app.engine import Engine
 from t2app.errors import T2Error
-from t2app.svf.expert import Expert
 
 WEIGHTS = {"one": 0.6, "two": 0.3}
 QUESTION = [{"role": "user", "content": "the quick fox"}]
-
-
-def experts_for(engine: Engine) -> None:
-    for seed, name in enumerate(WEIGHTS):
-        generator = torch.Generator().manual_seed(seed)
-        z = {
-            key: 1 + 0.5 * torch.randn(size, generator=generator)
-            for key, size in engine.svf.layout.sizes.items()
-        }
-        engine.library.add(Expert(name, z, {"base": engine.base.base}))
-
-
-@pytest.fixture
-def base_folder(checkpoint, tmp_path, monkeypatch) -> Path:
-    """A model with two random experts."""
-    monkeypatch.setenv("T2APP_EXPERTS", str(tmp_path / "experts"))
-    folder = Path(shutil.copytree(checkpoint, tmp_path / "base" / "small"))
-    base = models.load(str(folder), "none", "cpu")
-    engine = Engine(base, models.factors(base))
-    experts_for(engine)
-    return folder
 
 
 def mixed_logits(engine: Engine) -> torch.Tensor:
@@ -162,7 +140,7 @@ def test_a_folder_in_use_is_left_alone(base_folder, tmp_path):
 def disk_with(monkeypatch, *frees: int) -> None:
     """A disk that has so much free, one time after the other."""
     usage, left = shutil.disk_usage("."), list(frees)
-    monkeypatch.setattr(export.shutil, "disk_usage", lambda path: usage._replace(free=left.pop(0)))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=left.pop(0)))
 
 
 def test_full_disk_is_said_before_anything_is_loaded(base_folder, tmp_path, monkeypatch):
