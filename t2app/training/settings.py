@@ -58,7 +58,7 @@ class Settings:
     samples: int = 6
     learning_rate: float = 0.1
     kl: float = 0.0
-    leave_alone: float = 1.0
+    leave_alone: float = 0.0
     modules: str = "both"
     seed: int = 0
     temperature: float = 1.0
