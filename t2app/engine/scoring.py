@@ -24,7 +24,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import checkpoint
-from transformers import DynamicCache, PreTrainedModel
+from transformers import Cache, DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
 Prompt = list[int]
@@ -135,6 +135,10 @@ class Head:
             self._decoder(input_ids=beginning, cache=cache, use_cache=True)
             cache.batch_repeat_interleave(len(rest))
             return self._decoder(input_ids=rest, cache=cache, use_cache=True).last_hidden_state
+
+    def hidden_after(self, ids: Tensor, cache: Cache) -> Tensor:
+        """Last hidden states (B, T, hidden) of ids (B, T) behind what ``cache`` holds; it grows."""
+        return self._decoder(input_ids=ids, cache=cache, use_cache=True).last_hidden_state
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits (N, V) in float32 of hidden states (N, hidden)."""

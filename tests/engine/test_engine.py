@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -123,12 +124,12 @@ def test_rows_are_scored_in_groups_that_fit(engine):
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_numbers_that_are_not_finite_end_an_answer(engine, monkeypatch, temperature, value):
-    def broken(ids, *_):
-        logits = torch.zeros(len(ids), 300)
+    def broken(hidden):
+        logits = torch.zeros(len(hidden), 300)
         logits[-1, 7] = value
         return logits
 
-    monkeypatch.setattr(engine, "_forward", broken)
+    monkeypatch.setattr(engine.passes, "logits", broken)
     with pytest.raises(T2Error, match="not finite: the answer ends here"):
         engine.generate(prompts(engine), temperature=temperature, seed=1)
 
@@ -161,10 +162,13 @@ def test_text_is_without_the_end_token(engine):
 def test_closing_stops_the_model_at_once(engine, passes):
     steps = engine.decode(prompts(engine), max_new_tokens=50)
     next(steps), next(steps)
-    assert len(passes) == 2
+    assert len(passes) >= 2
     steps.close()
     assert list(steps) == []
-    assert len(passes) == 2
+    with engine.turns.turn():  # the step that was under way has ended
+        after = len(passes)
+    time.sleep(0.1)
+    assert len(passes) == after < 50
 
 
 def test_rows_that_ended_cost_nothing(engine, passes):
@@ -362,7 +366,7 @@ def test_threads_with_different_mixes_never_see_each_other(engine):
 
     expected = [ask(delta) for delta in deltas]
     assert len({str(e) for e in expected}) == len(deltas)
-    engine._prefixes.clear()
+    engine.labels.prefixes.clear()
     found: list[list[tuple]] = [[] for _ in deltas]
     start = threading.Barrier(len(deltas))
 
@@ -469,13 +473,13 @@ def test_the_prefix_cache_changes_nothing(engine):
     ]
     cold = []
     for system, question, delta in asked:
-        engine._prefixes.clear()
+        engine.labels.prefixes.clear()
         cold.append(engine.label_probabilities([*system, *user(question)], LABELS["apart"], delta))
     for i in [*range(len(asked)), *reversed(range(len(asked)))]:
         system, question, delta = asked[i]
         warm = engine.label_probabilities([*system, *user(question)], LABELS["apart"], delta)
         assert warm == pytest.approx(cold[i], abs=1e-6)
-    assert len(engine._prefixes) <= 8
+    assert len(engine.labels.prefixes) <= 8
 
 
 def test_labels_after_a_conversation(engine):
