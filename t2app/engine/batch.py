@@ -106,8 +106,7 @@ class Batch:
         self._start_over()
 
     def _work(self) -> None:
-        self._look_in()
-        self._drop([i for i, stream in enumerate(self._streams) if not stream.closed])
+        self.drop_closed()
         if self._begun is None and self._may_join():
             self._begin()
         if self._begun is not None and (self._stepped or not self._streams):
@@ -116,6 +115,17 @@ class Batch:
         elif self._streams:
             self._stepped = True
             self._step()
+
+    def drop_closed(self) -> None:
+        """Give up rows and streams in line whose tokens nobody wants any more."""
+        self._look_in()
+        if any(stream.closed for stream in self._waiting):
+            _end(stream for stream in self._waiting if stream.closed)
+            self._waiting = deque(stream for stream in self._waiting if not stream.closed)
+        if self._begun and all(stream.closed for stream in self._begun[1]):
+            _end(self._begun[1])
+            self._begun = None
+        self._drop([i for i, stream in enumerate(self._streams) if not stream.closed])
 
     # -- joining -----------------------------------------------------------------------------
 
@@ -134,9 +144,6 @@ class Batch:
         order: list[int] = []
         longest = 0
         while self._waiting and len(self._streams) + len(chosen) < self._most:
-            if self._waiting[0].closed:
-                self._waiting.popleft().end()
-                continue
             ids = self._waiting[0].ids
             key = (id(self._waiting[0].request.delta), *ids)
             longest = max(longest, len(ids))
@@ -148,8 +155,7 @@ class Batch:
                 prompts.append(ids)
             order.append(distinct[key])
             chosen.append(stream)
-        if chosen:
-            self._begun = self._rows.begin(prompts), chosen, order
+        self._begun = self._rows.begin(prompts), chosen, order
 
     def _read(self) -> None:
         """A piece of the prompts; behind the last one their rows join."""
@@ -157,9 +163,6 @@ class Batch:
         firsts = [streams[order.index(i)] for i in range(max(order) + 1)]
         logits = begun.advance(self._effect_of(firsts), self._piece)
         if logits is None:
-            if all(stream.closed for stream in streams):
-                self._begun = None
-                _end(streams)
             return
         self._rows.join(begun, order)
         self._begun = None

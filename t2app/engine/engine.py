@@ -70,7 +70,7 @@ class Engine:
         self.svf = SVF(base.model, factors, storage=storage, room=self._room())
         self.execution = Execution(self.svf, execution, self._room)
         self.turns = Turns(partial(_settle, base.device))
-        self._schedulers = (Scheduler(self.turns), Scheduler(self.turns, background=True))
+        self._schedulers = (Scheduler(self.turns), Scheduler(self.turns))
         head = Head.on(base.model)
         self.scorer = Scorer(head, self.svf.using, base.tokenizer.pad_token_id)
         self.passes = Passes(base.model, self.svf, head, base.tokenizer.pad_token_id)
@@ -199,18 +199,17 @@ class Engine:
             scheduler.run(self._batch(streams))
         else:
             scheduler.share(streams, lambda: self._batch([], shared=True))
-        open_ = list(range(len(streams)))
+        open_ = dict(enumerate(streams))
         try:
             for step in itertools.count():
-                said = {row: streams[row].token(step, scheduler.check) for row in open_}
-                said = {row: token for row, token in said.items() if token is not None}
-                if not said:
+                scheduler.until(lambda step=step: all(s.has(step) for s in open_.values()))
+                said = {row: stream.token(step) for row, stream in open_.items()}
+                open_ = {row: open_[row] for row, token in said.items() if token is not None}
+                if not open_:
                     return
-                yield said
-                open_ = list(said)
+                yield {row: said[row] for row in open_}
         finally:
-            for stream in streams:
-                stream.close()
+            scheduler.leave(streams)
 
     def generate(
         self,
@@ -237,11 +236,11 @@ class Engine:
         scheduler = self._scheduler
         scheduler.run(self._batch(by_length, batch_size))
         try:
-            for stream in streams:
-                stream.wait(scheduler.check)
+            scheduler.until(lambda: all(s.done for s in streams) or any(s.error for s in streams))
         finally:
-            for stream in streams:
-                stream.close()
+            scheduler.leave(streams)
+        for stream in streams:
+            stream.check()
         return [
             self.completion(stream.tokens, stream.likelihood if likelihoods else None)
             for stream in streams

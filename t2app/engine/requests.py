@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -14,9 +13,6 @@ from t2app.errors import T2Error
 from t2app.models.chat import ChatFormat
 
 Prompt = list[int]
-
-# Seconds after which somebody who waits looks whether anybody still works.
-LOOK_AFTER = 1.0
 
 
 @dataclass(frozen=True)
@@ -51,7 +47,7 @@ class Request:
 
 
 class Stream:
-    """The tokens of one request, as they come. Safe to use from several threads."""
+    """The tokens of one request, as they come: one thread adds to it, any may look."""
 
     def __init__(self, request: Request, chat: ChatFormat) -> None:
         self.request = request
@@ -64,31 +60,25 @@ class Stream:
         self.held: object = None  # what must stay in memory meanwhile
         self._chat = chat
         self._last: deque[int] = deque(maxlen=chat.longest_end or 1)
-        self._changed = threading.Condition()
 
     # -- for whoever asked -------------------------------------------------------------------
 
-    def token(self, number: int, alive: Callable[[], object]) -> int | None:
-        """The token of this number once it is there; None behind the last one.
+    def has(self, number: int) -> bool:
+        """Whether the token of this number is there, or none will come."""
+        return len(self.tokens) > number or self.done
 
-        ``alive`` is called now and then meanwhile. Raises what ended the request.
+    def token(self, number: int) -> int | None:
+        """The token of this number, which ``has`` knows of; None behind the last one.
+
+        Raises what ended the request.
         """
-        with self._changed:
-            while len(self.tokens) <= number and not self.done:
-                if not self._changed.wait(LOOK_AFTER):
-                    alive()
-            if len(self.tokens) > number:
-                return self.tokens[number]
-        if self.error is not None:
-            raise self.error
+        if len(self.tokens) > number:
+            return self.tokens[number]
+        self.check()
         return None
 
-    def wait(self, alive: Callable[[], object]) -> None:
-        """Until the last token is there. Raises what ended the request."""
-        with self._changed:
-            while not self.done:
-                if not self._changed.wait(LOOK_AFTER):
-                    alive()
+    def check(self) -> None:
+        """Raise what ended the request, if it was not its own end."""
         if self.error is not None:
             raise self.error
 
@@ -107,20 +97,16 @@ class Stream:
         """One token more; whether it was the last."""
         self._last.append(token)
         said_end = self._chat.longest_end > 0 and self._chat.says_end(list(self._last))
-        with self._changed:
-            self.tokens.append(token)
-            self.likelihood += logprob
-            full = len(self.tokens) >= self.request.limit
-            self.done = said_end or full or token in self.request.ends
-            self._changed.notify_all()
+        self.tokens.append(token)
+        self.likelihood += logprob
+        full = len(self.tokens) >= self.request.limit
+        self.done = said_end or full or token in self.request.ends
         return self.done
 
     def end(self, error: BaseException | None = None) -> None:
         """Nothing follows."""
-        with self._changed:
-            if not self.done:
-                self.error, self.done = error, True
-            self._changed.notify_all()
+        if not self.done:
+            self.error, self.done = error, True
 
 
 def not_finite(name: str) -> T2Error:

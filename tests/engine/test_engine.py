@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-import time
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -162,13 +161,10 @@ def test_text_is_without_the_end_token(engine):
 def test_closing_stops_the_model_at_once(engine, passes):
     steps = engine.decode(prompts(engine), max_new_tokens=50)
     next(steps), next(steps)
-    assert len(passes) >= 2
+    assert len(passes) == 2
     steps.close()
     assert list(steps) == []
-    with engine.turns.turn():  # the step that was under way has ended
-        after = len(passes)
-    time.sleep(0.1)
-    assert len(passes) == after < 50
+    assert len(passes) == 2
 
 
 def test_rows_that_ended_cost_nothing(engine, passes):
