@@ -16,7 +16,7 @@ from collections.abc import Callable
 import torch
 
 from t2app.engine import Engine
-from t2app.scoring import BASE
+from t2app.engine.scoring import BASE
 
 
 def seconds(step: Callable[[], None], device: torch.device, rounds: int) -> float:

@@ -16,8 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # A part imports parts further up, and its own modules.
 LEVELS = (
-    {"t2app", "config", "errors", "files", "identity", "turns"},
-    {"svd", "scoring"},
+    {"t2app", "config", "errors", "files", "identity"},
+    {"svd"},
     {"svf"},
     {"models"},
     {"engine"},

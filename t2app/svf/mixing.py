@@ -98,11 +98,15 @@ class DeltaLayout:
                 raise T2Error(f"vector for {name} has shape {shape}, this model needs ({size},)")
         return torch.cat([vectors[name] for name in self.names])
 
-    def split(self, flat: Tensor) -> dict[str, Tensor]:
-        """Views by name: ``(R,)`` is split into vectors ``(r,)``, ``(B, R)`` into ``(B, r)``."""
+    def check(self, flat: Tensor) -> None:
+        """``T2Error`` unless a flat vector (R,), or one for each row (B, R), has the right size."""
         if flat.dim() not in (1, 2) or flat.shape[-1] != self.total:
             shape = tuple(flat.shape)
             raise T2Error(f"delta has shape {shape}, this model needs ({self.total},) or (B, ..)")
+
+    def split(self, flat: Tensor) -> dict[str, Tensor]:
+        """Views by name: ``(R,)`` is split into vectors ``(r,)``, ``(B, R)`` into ``(B, r)``."""
+        self.check(flat)
         parts = flat.split(list(self.sizes.values()), dim=-1)
         return dict(zip(self.names, parts, strict=True))
 

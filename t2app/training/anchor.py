@@ -17,8 +17,8 @@ from torch import Tensor
 
 from t2app.config import ROOT
 from t2app.engine import Engine, Prompt
+from t2app.engine.scoring import BASE
 from t2app.evaluation import harm
-from t2app.scoring import BASE
 
 QUESTIONS = ROOT / "assets" / "general-for-training.jsonl"
 # Questions of a step: few, as every step has others.

@@ -294,10 +294,10 @@ def test_where_memory_runs_out_fewer_rows_go_at_once(
 
 
 def test_other_errors_are_not_taken_for_lack_of_memory(engine, toy_shots, monkeypatch):
-    def fail(*_, **__):
+    def fail(ids, cache, effect):
         raise RuntimeError("a defect")
 
-    monkeypatch.setattr(engine, "_logits", fail)
+    monkeypatch.setattr(engine.passes, "hidden", fail)
     with pytest.raises(RuntimeError, match="a defect"):
         next(few_shot.search(engine, toy_shots(3), SMALL))
 

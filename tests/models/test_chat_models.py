@@ -103,7 +103,7 @@ def test_decoding_stops_at_an_end_that_is_text(text_ends, monkeypatch):
     spoken = [torch.tensor(pair) for pair in zip(said, other, strict=False)]
     steps = iter(spoken)
     monkeypatch.setattr(
-        "t2app.engine._pick", lambda logits, *_: next(steps)[-len(logits) :].clone()
+        "t2app.engine.batch.pick", lambda logits, *_: next(steps)[-len(logits) :].clone()
     )
     prompt = text_ends.prompt_ids([ASK])
     first, second = text_ends.generate([prompt, prompt], max_new_tokens=len(spoken))

@@ -24,7 +24,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import checkpoint
-from transformers import DynamicCache, PreTrainedModel
+from transformers import Cache, DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
 Prompt = list[int]
@@ -137,17 +137,21 @@ class Head:
             return self._decoder(input_ids=rest, cache=cache, use_cache=True).last_hidden_state
 
     def next_logits(self, input_ids: Tensor, **inputs: Any) -> Tensor:
-        """Logits (B, V) in float32 of the token that follows ids (B, T).
-
-        The last states are copied out first: from a slice of them torch multiplies each row with a
-        copy of the output head of its own (SmolLM2, 48 rows: 2.7 GB, a fifth of the pass).
-        """
+        """Logits (B, V) in float32 of the token that follows ids (B, T)."""
         hidden = self._decoder(input_ids=input_ids, **inputs).last_hidden_state
-        return self.logits(hidden[:, -1].contiguous())
+        return self.logits(hidden[:, -1])
+
+    def hidden_after(self, ids: Tensor, cache: Cache) -> Tensor:
+        """Last hidden states (B, T, hidden) of ids (B, T) behind what ``cache`` holds; it grows."""
+        return self._decoder(input_ids=ids, cache=cache, use_cache=True).last_hidden_state
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Logits (N, V) in float32 of hidden states (N, hidden)."""
-        token = self._given.set(hidden[None])
+        """Logits (N, V) in float32 of hidden states (N, hidden).
+
+        They are copied out of what they may be a slice of: torch multiplies each row of a slice
+        with a copy of the output head of its own (SmolLM2, 48 rows: 2.7 GB, a fifth of the pass).
+        """
+        token = self._given.set(hidden.contiguous()[None])
         try:
             ids = torch.zeros(1, hidden.shape[0], dtype=torch.long, device=hidden.device)
             return self._model(input_ids=ids, use_cache=False).logits[0].float()
@@ -220,7 +224,7 @@ class Scorer:
 
     def shared_beginning(self, prompts: Sequence[Prompt]) -> int:
         """How many tokens at the beginning of all prompts are computed once."""
-        return _shared_beginning(prompts) if self._head.shareable else 0
+        return shared_beginning(prompts) if self._head.shareable else 0
 
     @torch.no_grad()
     def read(
@@ -363,7 +367,7 @@ def _expected(shares: Tensor, values: Tensor) -> Tensor:
     return (shares * values.masked_fill(shares == 0, 0.0)).sum(-1)
 
 
-def _shared_beginning(prompts: Sequence[Prompt]) -> int:
+def shared_beginning(prompts: Sequence[Prompt]) -> int:
     """Tokens that all prompts begin with, where it is worth while; 0 elsewhere.
 
     Each prompt keeps its last token: the state behind it predicts the first of the completion.

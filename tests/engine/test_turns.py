@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from t2app.turns import GAP, SHARE, Turns
+from t2app.engine.turns import GAP, SHARE, Turns
 
 SOON = 10.0
 
@@ -35,17 +35,42 @@ def test_a_thread_may_nest_its_turns() -> None:
         pass
 
 
-def test_answers_run_side_by_side() -> None:
-    turns, together = Turns(), threading.Barrier(2)
+def test_answers_go_one_at_a_time_in_the_order_in_which_they_asked() -> None:
+    turns, order, together = Turns(), [], []
 
-    def answer() -> None:
+    def answer(name: int) -> None:
         with turns.turn():
-            together.wait(SOON)
+            together.append(1)
+            time.sleep(0.005)
+            order.append((name, len(together)))
+            together.pop()
 
-    threads = [spawn(answer) for _ in range(2)]
+    with turns.turn():
+        threads = []
+        for name in range(6):
+            threads.append(spawn(lambda name=name: answer(name)))
+            time.sleep(0.02)
     for thread in threads:
         thread.join(SOON)
-    assert not together.broken
+    assert order == [(name, 1) for name in range(6)]
+
+
+def test_one_that_never_pauses_does_not_starve_others() -> None:
+    """As the thread that steps the answers does."""
+    turns, stop = Turns(), threading.Event()
+
+    def steps() -> None:
+        while not stop.is_set():
+            with turns.turn():
+                time.sleep(0.001)
+
+    stepping, began = spawn(steps), time.monotonic()
+    for _ in range(20):
+        with turns.turn():
+            pass
+    assert time.monotonic() - began < 2.0
+    stop.set()
+    stepping.join(SOON)
 
 
 def test_an_answer_waits_for_one_turn_of_training_only() -> None:

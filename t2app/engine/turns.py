@@ -1,17 +1,19 @@
 """Who runs the model next: answers as soon as they can, training in what they leave over.
 
-One resident base model serves both. A turn is one forward pass, or in training one micro-batch
-forward and backward, so that is the longest an answer waits. Answers run side by side; training
-runs alone, when no answer has wanted the model for a moment (the next token of an answer comes
-right after the last) or when it has waited ``SHARE`` times as long as its last turn took: under
-constant load it keeps a fifth of the time. Not covered: several processes.
+One resident base model serves everyone, one at a time. A turn is one step of a batch, one pass that
+scores something, or in training one micro-batch forward and backward, so that is the longest an
+answer waits. Answers come in the order in which they asked. Background work goes when no answer has
+wanted the model for a moment (the next token of an answer comes right after the last) or when it
+has waited ``SHARE`` times as long as its last turn took: under constant load it keeps a fifth of
+the time. Not covered: several processes.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -22,17 +24,27 @@ GAP = 0.03
 
 
 class Turns:
-    """Turns at one model. Calls from one thread may nest; the outermost counts."""
+    """Turns at one model. Calls from one thread may nest; the outermost counts.
 
-    def __init__(self) -> None:
+    ``settle`` is called at the end of a background turn: on a GPU it waits until the work that was
+    handed in is done.
+    """
+
+    def __init__(self, settle: Callable[[], None] = lambda: None) -> None:
+        self._settle = settle
         self._changed = threading.Condition()
         self._background: ContextVar[bool] = ContextVar("in_background", default=False)
         self._held: ContextVar[bool] = ContextVar("turn_held", default=False)
-        self._answers = 0  # that run or wait for training to end its turn
-        self._training = False
+        self._line: deque[object] = deque()  # answers that wait, in order
+        self._running = False
         self._due = False  # training has waited long enough: answers let it pass
         self._last_answer = float("-inf")
         self._last_length = 0.0
+
+    @property
+    def in_background(self) -> bool:
+        """Whether this thread is inside ``background``."""
+        return self._background.get()
 
     @contextmanager
     def background(self) -> Iterator[None]:
@@ -54,19 +66,26 @@ class Turns:
         token = self._held.set(True)
         try:
             yield
+            if training:
+                self._settle()
         finally:
             self._held.reset(token)
             self._leave(training, began)
 
     def _enter_answer(self) -> float:
+        ticket = object()
         with self._changed:
-            self._changed.wait_for(lambda: not self._due)
-            self._answers += 1
+            self._line.append(ticket)
             try:
-                self._changed.wait_for(lambda: not self._training)
+                self._changed.wait_for(
+                    lambda: self._line[0] is ticket and not self._running and not self._due
+                )
             except BaseException:  # Ctrl-C while waiting
-                self._answers -= 1
+                self._line.remove(ticket)
+                self._changed.notify_all()
                 raise
+            self._line.popleft()
+            self._running = True
         return time.monotonic()
 
     def _enter_training(self) -> float:
@@ -74,12 +93,12 @@ class Turns:
         patience = max(GAP, SHARE * self._last_length)
         with self._changed:
             try:
-                while self._training or self._wanted_until() > time.monotonic():
+                while self._running or self._wanted_until() > time.monotonic():
                     self._due = time.monotonic() - asked >= patience
-                    if self._due and not self._training and not self._answers:
+                    if self._due and not self._running:
                         break
                     self._changed.wait(GAP)
-                self._training = True
+                self._running = True
             finally:
                 self._due = False
                 self._changed.notify_all()
@@ -87,14 +106,14 @@ class Turns:
 
     def _wanted_until(self) -> float:
         """When training may go on if no further answer asks for the model."""
-        return float("inf") if self._answers else self._last_answer + GAP
+        return float("inf") if self._line else self._last_answer + GAP
 
     def _leave(self, training: bool, began: float) -> None:
         with self._changed:
+            self._running = False
             now = time.monotonic()
             if training:
-                self._training, self._last_length = False, now - began
+                self._last_length = now - began
             else:
-                self._answers -= 1
                 self._last_answer = now
             self._changed.notify_all()

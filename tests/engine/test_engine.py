@@ -135,12 +135,12 @@ def test_rows_are_scored_in_groups_that_fit(engine):
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_numbers_that_are_not_finite_end_an_answer(engine, monkeypatch, temperature, value):
-    def broken(ids, *_):
-        logits = torch.zeros(len(ids), 300)
+    def broken(hidden):
+        logits = torch.zeros(len(hidden), 300)
         logits[-1, 7] = value
         return logits
 
-    monkeypatch.setattr(engine, "_forward", broken)
+    monkeypatch.setattr(engine.passes, "logits", broken)
     with pytest.raises(T2Error, match="not finite: the answer ends here"):
         engine.generate(prompts(engine), temperature=temperature, seed=1)
 
@@ -386,7 +386,7 @@ def test_threads_with_different_mixes_never_see_each_other(engine):
 
     expected = [ask(delta) for delta in deltas]
     assert len({str(e) for e in expected}) == len(deltas)
-    engine._prefixes.clear()
+    engine.labels.prefixes.clear()
     found: list[list[tuple]] = [[] for _ in deltas]
     start = threading.Barrier(len(deltas))
 
@@ -493,13 +493,13 @@ def test_the_prefix_cache_changes_nothing(engine):
     ]
     cold = []
     for system, question, delta in asked:
-        engine._prefixes.clear()
+        engine.labels.prefixes.clear()
         cold.append(engine.label_probabilities([*system, *user(question)], LABELS["apart"], delta))
     for i in [*range(len(asked)), *reversed(range(len(asked)))]:
         system, question, delta = asked[i]
         warm = engine.label_probabilities([*system, *user(question)], LABELS["apart"], delta)
         assert warm == pytest.approx(cold[i], abs=1e-6)
-    assert len(engine._prefixes) <= 8
+    assert len(engine.labels.prefixes) <= 8
 
 
 def test_labels_after_a_conversation(engine):

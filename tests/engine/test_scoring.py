@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from t2app.engine import Engine
-from t2app.scoring import BASE, Head
+from t2app.engine.scoring import BASE, Head
 
 PROMPTS = [[5, 9, 20, 31, 8, 7, 6, 5, 4, 40, 41], [5, 9, 20, 31, 8, 7, 6, 5, 4, 50], [5, 9, 33]]
 ANSWERS = [[60, 61], [70, 71, 72, 73], [80]]
@@ -109,7 +109,7 @@ def test_chunks_of_logits_change_nothing(engine, monkeypatch):
     whole = engine.score(PROMPTS, ANSWERS, delta, reference=BASE)
     (whole.logprobs.sum() + whole.kl.sum()).backward()
     gradient, delta.grad = delta.grad, None
-    monkeypatch.setattr("t2app.scoring.CHUNK_LOGITS", 1)
+    monkeypatch.setattr("t2app.engine.scoring.CHUNK_LOGITS", 1)
     parts = engine.score(PROMPTS, ANSWERS, delta, reference=BASE)
     (parts.logprobs.sum() + parts.kl.sum()).backward()
     torch.testing.assert_close(parts.logprobs, whole.logprobs, atol=1e-5, rtol=1e-4)
@@ -146,7 +146,7 @@ def test_rows_are_padded_on_the_right_and_without_a_mask(engine):
 @pytest.mark.parametrize("width", [64, 192, 704])
 def test_a_padded_batch_has_a_finite_gradient_in_bfloat16_on_a_gpu(make_model, width):
     """The widths at which cuDNN's attention gives NaN when it is handed a mask (pytorch 196678)."""
-    from t2app.scoring import Scorer
+    from t2app.engine.scoring import Scorer
     from t2app.svd.factor import factor
     from t2app.svd.modules import adapted_modules
     from t2app.svf.hooks import SVF

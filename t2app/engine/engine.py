@@ -1,66 +1,53 @@
-"""The only thing that runs the model: prompts in, tokens, probabilities and hidden states out.
+"""An engine: prompts in, tokens, probabilities and hidden states out.
 
 A mix of experts is an argument of every call and in effect for single forward passes only, so any
-number of threads may ask at once. ``decode`` is a loop of its own instead of ``generate``: a
-generator stops at once when it is closed, without a thread, gives each row its own mix, and drops
-the rows that have ended. Not covered: how a mix is chosen (``adapt``), what is asked (``tasks``).
+number of threads may ask at once. Not covered: how a mix is chosen (``adapt``), what is asked
+(``tasks``).
 """
 
 from __future__ import annotations
 
-import copy
-import hashlib
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import psutil
 import torch
 from torch import Tensor
-from transformers import Cache, DynamicCache
 
 from t2app import config, models
+from t2app.engine import sizes
+from t2app.engine.batch import Batch, Means
+from t2app.engine.labels import Labels
+from t2app.engine.passes import Passes
+from t2app.engine.requests import Completion, Prompt, Request, Stream
+from t2app.engine.sampling import row_seeds
+from t2app.engine.scheduler import Scheduler
+from t2app.engine.scoring import BASE, Head, Reference, Scorer, TokenScores
+from t2app.engine.slots import fit_slots
+from t2app.engine.turns import Turns
 from t2app.errors import T2Error
 from t2app.models import BaseModel, Report, memory
 from t2app.models.words import first_line
-from t2app.scoring import BASE, Head, Reference, Scorer, TokenScores
 from t2app.svd.factor import Factor
 from t2app.svf import library
 from t2app.svf.expert import Expert
-from t2app.svf.hooks import SVF, Effect
+from t2app.svf.hooks import SVF
 from t2app.svf.library import Library
 from t2app.svf.merged import Execution
 from t2app.svf.mixing import check_weights, mix
-from t2app.turns import Turns
 
 Message = Mapping[str, str]
-Prompt = list[int]
 
 # The fewest tokens worth answering with; a prompt that leaves less room is refused.
 ROOM_FOR_ANSWER = 16
-PREFIXES_KEPT = 8
 # Tokens that are scored in one pass, on a CPU and on a GPU. An answer in the chat waits for one
 # pass of a training run at most, and on a CPU more tokens gain nothing.
 TOKENS_AT_ONCE = (2048, 16384)
-# Stands for the token of a row whose logits are not finite.
-NOT_FINITE = -1
 # The share of the free memory that speed may cost.
 MAY_TAKE = 0.7
-
-
-@dataclass(frozen=True)
-class Completion:
-    """What the model said to one prompt: the sampled ids (the end token too) and their text.
-
-    ``likelihood`` is the mean log-probability of these tokens; None unless it was asked for.
-    """
-
-    token_ids: list[int]
-    text: str
-    finished: bool
-    likelihood: float | None = None
 
 
 class Engine:
@@ -82,15 +69,18 @@ class Engine:
         self.tokenizer = base.tokenizer
         self.svf = SVF(base.model, factors, storage=storage, room=self._room())
         self.execution = Execution(self.svf, execution, self._room)
-        self.head = Head.on(base.model)
-        self.scorer = Scorer(self.head, self.svf.using, base.tokenizer.pad_token_id)
-        self.turns = Turns()
+        self.turns = Turns(partial(_settle, base.device))
+        self._schedulers = (Scheduler(self.turns), Scheduler(self.turns))
+        head = Head.on(base.model)
+        self.scorer = Scorer(head, self.svf.using, base.tokenizer.pad_token_id)
+        self.passes = Passes(base.model, self.svf, head, base.tokenizer.pad_token_id)
+        self._slots = fit_slots(self.passes)
+        self.labels = Labels(self.passes, self.turns)
         # Singular values (r,) by module name: small, and all that is looked at after the start.
         self.sigma = {name: factor.sigma.cpu() for name, factor in factors.items()}
         experts = library.home(base.name, base.base, base.also)
         self.library = Library(experts, self.svf.layout.sizes, base.base, base.also)
         self._deltas: dict[str, tuple[Expert, Tensor]] = {}
-        self._prefixes: OrderedDict[tuple, Cache] = OrderedDict()
         self.chat = base.chat
         self.ends = set(base.chat.ends)
 
@@ -184,7 +174,7 @@ class Engine:
             self._deltas[expert.name] = known
         return known[1]
 
-    # -- running -----------------------------------------------------------------------------
+    # -- decoding ----------------------------------------------------------------------------
 
     def decode(
         self,
@@ -195,85 +185,35 @@ class Engine:
         temperature: float = 0.0,
         top_p: float = 1.0,
         seed: int | Sequence[int] | None = None,
-        tally: dict[int, float] | None = None,
     ) -> Iterator[dict[int, int]]:
         """Yield, step by step, the next token of every prompt that has not ended: ``{row: token}``.
 
         ``delta`` is None, (R,) or (B, R), a mix for each row; so may ``max_new_tokens`` be, a
         number of 1 or more for each. Greedy at temperature 0; ``top_p`` draws among the likeliest
         tokens alone, as few as have that share of the probability. What a row draws depends on its
-        own seed alone (one number stands for those that follow it), not on the rows beside it.
-        ``tally`` collects the sum of each row's log-probabilities, at temperature 1. Closing the
-        generator stops at once.
+        own seed alone (one number stands for those that follow it), not on the rows beside it. All
+        answers that are streamed are decoded in one batch. Closing the generator stops at once.
+        Raises T2Error where a prompt leaves no room or a mix does not fit the model.
         """
-        rows = list(range(len(prompts)))
-        cache, ids, mask = self._begun(prompts, delta)
-        limits = _for_each(max_new_tokens, len(prompts))
-        steps = max(0, min(max(limits), self.base.context - mask.shape[1]))
-        draws = _draws(_row_seeds(seed, len(prompts)), len(prompts), steps).to(self.base.device)
-        effect = self.execution.effect(delta)
-        ended = self._text_ends(len(prompts))
-        for step in range(steps):
-            logits = self._forward(ids, mask, cache, effect)
-            tokens = _pick(logits, temperature, draws[:, step], top_p)
-            said = tokens.tolist()
-            if NOT_FINITE in said:
-                raise T2Error(
-                    f"{self.base.name} gave numbers that are not finite: the answer ends here; "
-                    "load the model in another precision, or leave out the expert that is in effect"
-                )
-            if tally is not None:
-                chosen = logits.gather(1, tokens[:, None])[:, 0] - logits.logsumexp(1)
-                for row, value in zip(rows, chosen.tolist(), strict=True):
-                    tally[row] = tally.get(row, 0.0) + value
-            yield dict(zip(rows, said, strict=True))
-            alive = [
-                i
-                for i, (row, token) in enumerate(zip(rows, said, strict=True))
-                if token not in self.ends and step + 1 < limits[row] and not ended(row, token)
-            ]
-            if not alive or step + 1 == steps:
-                return
-            if len(alive) < len(rows):
-                keep = torch.tensor(alive, device=tokens.device)
-                rows = [rows[i] for i in alive]
-                tokens, mask, draws = tokens[keep], mask[keep], draws[keep]
-                cache.batch_select_indices(keep)
-                if delta is not None and delta.dim() == 2:
-                    delta = delta[keep]
-                    effect = self.execution.effect(delta)
-            if self.execution.changes_at(step + 1):
-                effect = self.execution.effect(delta, step + 1)
-            ids = tokens[:, None]
-            mask = torch.nn.functional.pad(mask, (0, 1), value=1)
-
-    def _begun(
-        self, prompts: Sequence[Prompt], delta: Tensor | None
-    ) -> tuple[Cache, Tensor, Tensor]:
-        """A cache that holds what all prompts begin with, the rest of their ids, and the mask.
-
-        A beginning that they share, such as the list of labels, is computed once.
-        """
-        cache = DynamicCache(config=self.model.config)
-        one_mix = delta is None or delta.dim() == 1
-        shared = self.scorer.shared_beginning(prompts) if one_mix else 0
-        ids, mask = self._left_pad([prompt[shared:] for prompt in prompts])
-        if shared:
-            self._extend(prompts[0][:shared], 0, cache, self.execution.effect(delta))
-            cache.batch_repeat_interleave(len(prompts))
-            mask = torch.nn.functional.pad(mask, (shared, 0), value=1)
-        return cache, ids, mask
-
-    def _text_ends(self, rows: int) -> Callable[[int, int], bool]:
-        """Whether a row has now said the text that ends its turn, where that is no token."""
-        longest = self.chat.longest_end
-        last: list[deque[int]] = [deque(maxlen=longest) for _ in range(rows)]
-
-        def ended(row: int, token: int) -> bool:
-            last[row].append(token)
-            return longest > 0 and self.chat.says_end(list(last[row]))
-
-        return ended
+        drawn = {"temperature": temperature, "top_p": top_p}
+        streams = self._streams(prompts, delta, max_new_tokens, seed, **drawn)
+        scheduler = self._scheduler
+        if self.turns.in_background:
+            scheduler.run(self._batch(streams))
+        else:
+            scheduler.share(streams, lambda: self._batch([], shared=True))
+        open_ = dict(enumerate(streams))
+        try:
+            for step in itertools.count():
+                wanted = list(open_.values())
+                scheduler.until(lambda s=step, w=wanted: all(stream.has(s) for stream in w))
+                said = {row: stream.token(step) for row, stream in open_.items()}
+                open_ = {row: open_[row] for row, token in said.items() if token is not None}
+                if not open_:
+                    return
+                yield {row: said[row] for row in open_}
+        finally:
+            scheduler.leave(streams)
 
     def generate(
         self,
@@ -283,49 +223,95 @@ class Engine:
         max_new_tokens: int | Sequence[int] = 256,
         temperature: float = 0.0,
         seed: int | Sequence[int] | None = None,
-        batch_size: int = 64,
+        batch_size: int | None = None,
         likelihoods: bool = False,
     ) -> list[Completion]:
-        """Complete every prompt, ``batch_size`` at a time, prompts of like length together.
+        """Complete every prompt, in a batch that nobody else shares.
 
-        A long prompt leaves little room for answers; it takes none from the rows beside it.
+        As many rows at once as memory allows, and ``batch_size`` at most; the next prompts join
+        where rows have ended. A long prompt takes no room from the rows beside it. Raises as
+        ``decode`` does.
         """
-        done: dict[int, Completion] = {}
-        seeds = _row_seeds(seed, len(prompts))
-        limits = _for_each(max_new_tokens, len(prompts))
-        for part in self._parts(prompts, limits, batch_size):
-            mixes = delta[part] if delta is not None and delta.dim() == 2 else delta
-            said: list[list[int]] = [[] for _ in part]
-            tally: dict[int, float] | None = {} if likelihoods else None
-            for tokens in self.decode(
-                [prompts[i] for i in part],
-                mixes,
-                max_new_tokens=[limits[i] for i in part],
-                temperature=temperature,
-                seed=None if seeds is None else [seeds[i] for i in part],
-                tally=tally,
-            ):
-                for row, token in tokens.items():
-                    said[row].append(token)
-            for row, i in enumerate(part):
-                done[i] = self.completion(said[row], None if tally is None else tally.get(row))
-        return [done[i] for i in range(len(prompts))]
+        drawn = {"temperature": temperature, "likelihood": likelihoods}
+        streams = self._streams(prompts, delta, max_new_tokens, seed, **drawn)
+        if not streams:
+            return []
+        # Like with like, the longest first: memory runs out early or not at all.
+        by_length = sorted(streams, key=lambda stream: -len(stream.request.prompt))
+        scheduler = self._scheduler
+        scheduler.run(self._batch(by_length, batch_size))
+        try:
+            scheduler.until(lambda: all(s.done for s in streams) or any(s.error for s in streams))
+        finally:
+            scheduler.leave(streams)
+        for stream in streams:
+            stream.check()
+        return [
+            self.completion(stream.tokens, stream.likelihood if likelihoods else None)
+            for stream in streams
+        ]
 
-    def _parts(
-        self, prompts: Sequence[Prompt], limits: Sequence[int], batch_size: int
-    ) -> Iterator[list[int]]:
-        """Prompts by length in groups that have as much room for an answer as each alone."""
-        part: list[int] = []
-        longest = 0  # answer in the group
-        for i in sorted(range(len(prompts)), key=lambda i: len(prompts[i])):
-            room = self.base.context - len(prompts[i])
-            if part and (len(part) == batch_size or room < longest):
-                yield part
-                part, longest = [], 0
-            part.append(i)
-            longest = max(longest, min(limits[i], room))
-        if part:
-            yield part
+    def _streams(
+        self,
+        prompts: Sequence[Prompt],
+        delta: Tensor | None,
+        limits: int | Sequence[int],
+        seed: int | Sequence[int] | None,
+        **options: Any,
+    ) -> list[Stream]:
+        """A stream for each prompt; T2Error for one that cannot be answered.
+
+        ``options`` are those of ``Request`` that all have in common.
+        """
+        if delta is not None:
+            delta = delta.detach()
+            self.svf.layout.check(delta)
+        one_mix = delta is None or delta.dim() == 1
+        each = [limits] * len(prompts) if isinstance(limits, int) else limits
+        seeds = row_seeds(seed, len(prompts))
+        held = self.execution.effect(delta) if self.execution.choice == "merged" else None
+        found = []
+        for i, prompt in enumerate(prompts):
+            room = self.base.context - len(prompt)
+            if room < 1 or not prompt:
+                raise T2Error(
+                    f"a prompt has {len(prompt):,} tokens: {self.base.name} reads 1 to "
+                    f"{self.base.context - 1:,}"
+                )
+            request = Request(
+                prompt,
+                delta if one_mix else delta[i],
+                max(1, min(each[i], room)),
+                self.ends,
+                seed=seeds[i],
+                **options,
+            )
+            stream = Stream(request, self.chat)
+            stream.held = held
+            found.append(stream)
+        return found
+
+    def _batch(
+        self, streams: Sequence[Stream], most: int | None = None, *, shared: bool = False
+    ) -> Batch:
+        """A batch for these streams; one that is ``shared`` reads long prompts in short pieces."""
+        longest = max(
+            (len(stream.request.prompt) + stream.request.limit for stream in streams),
+            default=self.base.context,
+        )
+        fit = sizes.rows_at_once(self.model, self.base.device, longest)
+        cuda = self.base.device.type == "cuda"
+        return Batch(
+            Means(self.passes, self.execution, self._slots, self.base.name),
+            streams,
+            most=min(fit, most or fit),
+            piece=(sizes.PIECE if shared else TOKENS_AT_ONCE)[cuda],
+            patient=not shared,
+        )
+
+    @property
+    def _scheduler(self) -> Scheduler:
+        return self._schedulers[self.turns.in_background]
 
     def completion(self, ids: list[int], likelihood: float | None) -> Completion:
         """An answer of these tokens; ``likelihood`` is the sum of their log-probabilities."""
@@ -475,39 +461,17 @@ class Engine:
         with self.turns.turn():
             return self.scorer.read(prompts, delta, depth, behind)
 
-    @torch.no_grad()
     def label_probabilities(
         self, messages: Sequence[Message], labels: Sequence[str], delta: Tensor | None = None
     ) -> dict[str, float]:
         """Probability of each label as the answer, given that it is one of them; no decoding.
 
-        One prefill behind the cached part before the last message. Where two labels begin with the
-        same token, one short pass more decides between them: the probability of a label is the
-        product over its tokens, each among the tokens that some label allows there.
+        See ``Labels.probabilities``.
         """
         prompt = self.prompt_ids(messages)
-        prefix = self.shared_prefix(messages, prompt)
-        cache = self._prefix_cache(prompt[:prefix], delta)
-        root = self._extend(prompt[prefix:], prefix, cache, delta)
         spelled = {label: self.answer_ids(label) for label in labels}
-
-        def walk(path: list[int], candidates: list[str], share: float) -> dict[str, float]:
-            if len(candidates) == 1:
-                return {candidates[0]: share}
-            logits = (
-                root if not path else self._extend(path, len(prompt), copy.deepcopy(cache), delta)
-            )
-            children: dict[int, list[str]] = {}
-            for label in candidates:
-                children.setdefault(spelled[label][len(path)], []).append(label)
-            shares = logits[list(children)].double().softmax(0).tolist()
-            found: dict[str, float] = {}
-            for (token, below), part in zip(children.items(), shares, strict=True):
-                found |= walk([*path, token], below, share * part)
-            return found
-
-        found = walk([], list(labels), 1.0)
-        return {label: found[label] for label in labels}
+        prefix = self.shared_prefix(messages, prompt)
+        return self.labels.probabilities(prompt, prefix, spelled, delta)
 
     def shared_prefix(self, messages: Sequence[Message], prompt: Prompt) -> int:
         """How many tokens come before the last message's text, whatever that text is."""
@@ -516,53 +480,6 @@ class Engine:
         while same < min(len(prompt), len(other)) - 1 and prompt[same] == other[same]:
             same += 1
         return same
-
-    def _prefix_cache(self, prefix: Prompt, delta: Tensor | None) -> Cache:
-        """A copy of the keys and values of ``prefix``, computed once for each mix."""
-        key = (
-            tuple(prefix),
-            None if delta is None else hashlib.sha256(delta.cpu().numpy().tobytes()).digest(),
-        )
-        found = self._prefixes.get(key)
-        if found is None:
-            found = DynamicCache(config=self.model.config)
-            if prefix:
-                self._extend(prefix, 0, found, delta)
-            self._prefixes[key] = found
-            while len(self._prefixes) > PREFIXES_KEPT:
-                self._prefixes.popitem(last=False)
-        return copy.deepcopy(found)
-
-    def _extend(
-        self, ids: Prompt, past: int, cache: Cache, delta: Tensor | Effect | None
-    ) -> Tensor:
-        """Run one row on top of ``cache`` (which grows) and give the next token's logits (V,)."""
-        mask = torch.ones(1, past + len(ids), dtype=torch.long, device=self.base.device)
-        return self._forward(torch.tensor([ids], device=self.base.device), mask, cache, delta)[0]
-
-    @torch.no_grad()
-    def _forward(
-        self, ids: Tensor, mask: Tensor, cache: Cache, effect: Tensor | Effect | None
-    ) -> Tensor:
-        with self.turns.turn(), self.svf.using(effect):
-            return self.head.next_logits(
-                input_ids=ids,
-                attention_mask=mask,
-                position_ids=_positions(mask)[:, -ids.shape[1] :],
-                cache=cache,
-                use_cache=True,
-            )
-
-    def _left_pad(self, rows: Sequence[Prompt]) -> tuple[Tensor, Tensor]:
-        width = max(len(row) for row in rows)
-        pad = self.tokenizer.pad_token_id
-        ids = torch.tensor(
-            [[pad] * (width - len(row)) + row for row in rows], device=self.base.device
-        )
-        mask = torch.tensor(
-            [[0] * (width - len(row)) + [1] * len(row) for row in rows], device=self.base.device
-        )
-        return ids, mask
 
     def status(self) -> dict[str, Any]:
         """Model, device, precision, memory in use (MB), context, execution, for people to read."""
@@ -582,57 +499,7 @@ class Engine:
         }
 
 
-def _positions(mask: Tensor) -> Tensor:
-    """Positions that start at 0 with the first token that is not padding."""
-    return (mask.cumsum(-1) - 1).clamp(min=0)
-
-
-def _for_each(value: int | Sequence[int], rows: int) -> Sequence[int]:
-    return [value] * rows if isinstance(value, int) else value
-
-
-def _row_seeds(seed: int | Sequence[int] | None, rows: int) -> Sequence[int] | None:
-    """A seed for each row; None stays None."""
-    return [seed + i for i in range(rows)] if isinstance(seed, int) else seed
-
-
-def _draws(seeds: Sequence[int] | None, rows: int, steps: int) -> Tensor:
-    """Uniform numbers (rows, steps), drawn on the CPU: the same ones for every device."""
-    if seeds is None:
-        return torch.rand(rows, steps)
-    generator = torch.Generator()
-    # Any whole number is a seed, also one that needs more than 64 bits.
-    drawn = [torch.rand(steps, generator=generator.manual_seed(s % 2**63)) for s in seeds]
-    return torch.stack(drawn)
-
-
-def _nucleus(scaled: Tensor, top_p: float) -> Tensor:
-    """Logits (B, V) without the tokens beyond the likeliest that have ``top_p`` of the probability.
-
-    The token that crosses the share stays, so at least one does.
-    """
-    ordered, order = scaled.sort(dim=-1, descending=True, stable=True)
-    shares = ordered.softmax(-1)
-    beyond = shares.cumsum(-1) - shares >= top_p
-    return scaled.masked_fill(beyond.scatter(-1, order, beyond), -torch.inf)
-
-
-def _pick(logits: Tensor, temperature: float, draw: Tensor, top_p: float = 1.0) -> Tensor:
-    """Greedy at temperature 0, else the token at which ``draw`` (B,) falls: (B, V) to (B,).
-
-    ``NOT_FINITE`` for a row that holds NaN, or infinity as its largest value.
-    """
-    highest, likeliest = logits.max(-1)
-    broken = ~highest.isfinite()
-    if temperature <= 0:
-        return likeliest.masked_fill(broken, NOT_FINITE)
-    # From 0 downwards and not below 1e-6, so that no temperature overflows.
-    scaled = (logits - highest[:, None]) / max(temperature, 1e-6)
-    if top_p < 1:
-        scaled = _nucleus(scaled, top_p)
-    heights = scaled.softmax(-1).cumsum(-1)
-    top = heights[:, -1:]
-    # Below the top also after rounding, so that no token of probability 0 is ever picked.
-    at = torch.minimum(draw[:, None] * top, torch.nextafter(top, torch.zeros_like(top)))
-    drawn = torch.searchsorted(heights, at, right=True)[:, 0]
-    return drawn.masked_fill(broken, NOT_FINITE)
+def _settle(device: torch.device) -> None:
+    """Wait until the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
