@@ -185,6 +185,7 @@ class Engine:
         temperature: float = 0.0,
         top_p: float = 1.0,
         seed: int | Sequence[int] | None = None,
+        tally: dict[int, float] | None = None,
     ) -> Iterator[dict[int, int]]:
         """Yield, step by step, the next token of every prompt that has not ended: ``{row: token}``.
 
@@ -192,10 +193,11 @@ class Engine:
         number of 1 or more for each. Greedy at temperature 0; ``top_p`` draws among the likeliest
         tokens alone, as few as have that share of the probability. What a row draws depends on its
         own seed alone (one number stands for those that follow it), not on the rows beside it. All
-        answers that are streamed are decoded in one batch. Closing the generator stops at once.
-        Raises T2Error where a prompt leaves no room or a mix does not fit the model.
+        answers that are streamed are decoded in one batch. ``tally`` collects the sum of each row's
+        log-probabilities, at temperature 1. Closing the generator stops at once. Raises T2Error
+        where a prompt leaves no room or a mix does not fit the model.
         """
-        drawn = {"temperature": temperature, "top_p": top_p}
+        drawn = {"temperature": temperature, "top_p": top_p, "likelihood": tally is not None}
         streams = self._streams(prompts, delta, max_new_tokens, seed, **drawn)
         scheduler = self._scheduler
         if self.turns.in_background:
@@ -211,6 +213,9 @@ class Engine:
                 open_ = {row: open_[row] for row, token in said.items() if token is not None}
                 if not open_:
                     return
+                if tally is not None:
+                    for row, stream in open_.items():
+                        tally[row] = tally.get(row, 0.0) + stream.logprobs[step]
                 yield {row: said[row] for row in open_}
         finally:
             scheduler.leave(streams)
@@ -247,7 +252,7 @@ class Engine:
         for stream in streams:
             stream.check()
         return [
-            self.completion(stream.tokens, stream.likelihood if likelihoods else None)
+            self.completion(stream.tokens, sum(stream.logprobs) if likelihoods else None)
             for stream in streams
         ]
 

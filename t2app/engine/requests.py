@@ -54,7 +54,7 @@ class Stream:
     def __init__(self, request: Request, chat: ChatFormat) -> None:
         self.request = request
         self.tokens: list[int] = []
-        self.likelihood = 0.0  # sum over the tokens, where it was asked for
+        self.logprobs: list[float] = []  # of the tokens, where they were asked for
         self.closed = False
         self.done = False
         self.error: BaseException | None = None
@@ -99,8 +99,9 @@ class Stream:
         """One token more; whether it was the last."""
         self._last.append(token)
         said_end = self._chat.longest_end > 0 and self._chat.says_end(list(self._last))
+        # Before the token, which others wait for.
+        self.logprobs.append(logprob)
         self.tokens.append(token)
-        self.likelihood += logprob
         full = len(self.tokens) >= self.request.limit
         self.done = said_end or full or token in self.request.ends
         return self.done
