@@ -33,9 +33,11 @@ class Server:
     url: str
     process: subprocess.Popen
     log: Path
+    key: str = ""
 
-    def http(self, **options: object) -> httpx.Client:
-        return httpx.Client(base_url=self.url, timeout=60, trust_env=False, **options)
+    def http(self) -> httpx.Client:
+        headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        return httpx.Client(base_url=self.url, timeout=60, trust_env=False, headers=headers)
 
     def terminate(self) -> None:
         self.process.send_signal(signal.SIGTERM)
