@@ -22,12 +22,10 @@ if TYPE_CHECKING:
 
 PATH = "/mcp"
 GRACE = 4
-INSTRUCTIONS = (
-    "A small language model on this computer that adapts itself to each question by mixing "
-    "experts. ask answers; list_experts says what there is; train_expert makes a new expert from solved "
-    "questions in the background; adapt_to_examples finds a mix for a handful of examples in less "
-    "time."
-)
+INSTRUCTIONS = """\
+A small language model on this computer that adapts itself to each question by mixing experts. ask
+answers; list_experts says what there is; train_expert makes a new expert from solved questions in
+the background; adapt_to_examples finds a mix for a handful of examples in less time."""
 
 
 def check_installed() -> None:
