@@ -30,6 +30,7 @@ LEVELS = (
         "exchange",
         "export",
         "tiny",
+        "vllm_plugin",
     },  # these import each other, but in no circle
     {"cli", "ui", "server", "__main__"},
     {"app"},

@@ -27,6 +27,7 @@ COMMANDS = {
     "bench": "measure speed, memory and accuracy",
     "export": "write a mix as a plain Hugging Face checkpoint",
     "serve": "serve an endpoint with OpenAI's protocol",
+    "mcp": "serve agents through the Model Context Protocol",
     "factors": "compute and cache the SVD factors of a model",
     "pretrain": "make the built-in model again",
 }

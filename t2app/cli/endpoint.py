@@ -22,12 +22,13 @@ LOCAL = "127.0.0.1"
 LOOPBACK = (LOCAL, "localhost", "::1")
 KEY_VARIABLE = "T2APP_API_KEY"
 SHORTEST_KEY = 8
+# Bytes of a request.
+BODY = 4_000_000
 
 
-def add_endpoint(parser: argparse._ActionsContainer) -> None:
-    """``--api-key`` and the limits."""
-    add = parser.add_argument
-    add(
+def add_keys(parser: argparse._ActionsContainer) -> None:
+    """``--api-key``."""
+    parser.add_argument(
         "--api-key",
         action="append",
         default=[],
@@ -35,10 +36,16 @@ def add_endpoint(parser: argparse._ActionsContainer) -> None:
         help=f"let in whoever sends this key; may be given several times (default: {KEY_VARIABLE}; "
         "needed where others can reach the address)",
     )
+
+
+def add_endpoint(parser: argparse._ActionsContainer) -> None:
+    """``--api-key`` and the limits."""
+    add_keys(parser)
+    add = parser.add_argument
     add("--max-tokens", type=int, default=2048, help="the longest answer, in tokens")
     add("--max-requests", type=int, default=32, help="requests answered at a time")
     add("--max-waiting", type=int, default=64, help="requests that wait; further ones get 429")
-    add("--max-body", type=int, default=4_000_000, help="the largest request, in bytes")
+    add("--max-body", type=int, default=BODY, help="the largest request, in bytes")
 
 
 def limits(args: argparse.Namespace) -> Limits:
@@ -59,10 +66,11 @@ def check(args: argparse.Namespace, host: str, guarded: bool = False) -> tuple[s
         if (value := getattr(args, name)) < least:
             option = "--" + name.replace("_", "-")
             raise T2Error(f"{option} is {value}: it must be at least {least}")
-    return _keys(args.api_key, host, guarded)
+    return keys(args.api_key, host, guarded)
 
 
-def _keys(given: Sequence[str], host: str, guarded: bool) -> tuple[str, ...]:
+def keys(given: Sequence[str], host: str, guarded: bool = False) -> tuple[str, ...]:
+    """Those that were given, or that of the environment; ``T2Error`` for a door that is open."""
     found = tuple(given) or tuple(filter(None, [os.environ.get(KEY_VARIABLE)]))
     if not found and (guarded or host not in LOOPBACK):
         reason = "the page asks for a password" if guarded else f"others can reach {host}"
@@ -75,6 +83,11 @@ def _keys(given: Sequence[str], host: str, guarded: bool) -> tuple[str, ...]:
                 f"an API key needs at least {SHORTEST_KEY} characters, plain ones without spaces"
             )
     return found
+
+
+def in_url(host: str) -> str:
+    """An address as it stands in a URL."""
+    return f"[{host}]" if ":" in host else host
 
 
 def check_port(port: int | None) -> None:

@@ -36,8 +36,7 @@ def run(args: argparse.Namespace) -> int:
 
     local = args.host in endpoint.LOOPBACK
     door = Endpoint(lambda: engine, keys, endpoint.limits(args), local)
-    address = f"[{args.host}]" if ":" in args.host else args.host
-    url = f"http://{address}:{args.port}/v1"
+    url = f"http://{endpoint.in_url(args.host)}:{args.port}/v1"
 
     def ready() -> None:
         note(f"t2app is ready: {url}  (stop it with Ctrl+C)")

@@ -40,9 +40,10 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Begun:
-    """The first pass is over; ``prompt_tokens`` of all prompts."""
+    """The first pass is over and ``rows`` answers begin; ``prompt_tokens`` of all prompts."""
 
     adaptations: list[Adaptation]
+    rows: int
     prompt_tokens: int
     timings: dict[str, float]
 
@@ -98,7 +99,7 @@ def chat(
     """
     _check_length(engine, len(engine.chat.prompt_ids(messages)), "messages")
     begun = two_pass.begin(engine, messages, strategy=choice.strategy, weights=choice.weights)
-    yield Begun([begun.adaptation], len(begun.prompt), begun.timings)
+    yield Begun([begun.adaptation], sampling.count, len(begun.prompt), begun.timings)
     prompts = [begun.prompt] * sampling.count
     yield from _decoded(engine, prompts, begun.delta, sampling, begun.timings, engine.text)
 
@@ -112,8 +113,8 @@ def plain(
     began = time.perf_counter()
     adaptations = [_mix_for(engine, choice, prompt) for prompt in prompts]
     timings = {"first_pass": time.perf_counter() - began}
-    yield Begun(adaptations, sum(map(len, prompts)), timings)
     rows = [prompt for prompt in prompts for _ in range(sampling.count)]
+    yield Begun(adaptations, len(rows), sum(map(len, prompts)), timings)
     deltas = [engine.delta(a.weights) for a in adaptations for _ in range(sampling.count)]
     yield from _decoded(engine, rows, _stacked(deltas), sampling, timings, _text_of(engine))
 

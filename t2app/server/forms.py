@@ -30,9 +30,10 @@ class _Form:
         self.created = int(time.time())
         self.model = model
         self.logprobs = logprobs
-        self._with_usage = with_usage
+        self.with_usage = with_usage
 
-    def _usage(self, begun: Begun, ended: Ended) -> dict[str, int]:
+    def usage(self, begun: Begun, ended: Ended) -> dict[str, int]:
+        """Tokens read and said."""
         return {
             "prompt_tokens": begun.prompt_tokens,
             "completion_tokens": ended.completion_tokens,
@@ -94,7 +95,7 @@ class _Completions(_Form):
                 self._choice(row, found.text(row), found.tokens(row), found.finish(row))
                 for row in sorted(found.pieces)
             ],
-            "usage": self._usage(found.begun, found.ended),
+            "usage": self.usage(found.begun, found.ended),
             "t2": found.block,
         }
 
@@ -178,18 +179,18 @@ class _Stream:
     def __init__(self, form: Chat | Plain) -> None:
         self._form = form
         self._begun: Begun | None = None
-        self._rows: set[int] = set()
 
     def of(self, item: Event) -> Iterator[str]:
         """The events that one of the engine's becomes."""
         if isinstance(item, Begun):
             self._begun = item
-            yield event(self._chunk([self._form.delta(None, 0)], t2=item.block))
+            rows = [self._form.delta(None, row) for row in range(item.rows)]
+            yield event(self._chunk(rows, t2=item.block))
         elif isinstance(item, Piece):
             yield event(self._chunk([self._form.delta(item, item.row)]))
         else:
-            if self._form._with_usage:
-                usage = self._form._usage(self._begun, item)
+            if self._form.with_usage:
+                usage = self._form.usage(self._begun, item)
                 block = {**self._begun.block, "timings": item.timings}
                 yield event(self._chunk([], usage=usage, t2=block))
             yield DONE
@@ -223,11 +224,11 @@ class Response(_Form):
 
     def _finished(self, text: str, finish: str | None, begun: Begun, ended: Ended) -> dict:
         cut = finish == "length"
-        usage = self._usage(begun, ended)
+        usage = self.usage(begun, ended)
         return {
-            **self._object("incomplete" if cut else "completed"),
+            **self.head("incomplete" if cut else "completed"),
             "incomplete_details": {"reason": "max_output_tokens"} if cut else None,
-            "output": [self._item(text, "incomplete" if cut else "completed")],
+            "output": [self.item(text, "incomplete" if cut else "completed")],
             "usage": {
                 "input_tokens": usage["prompt_tokens"],
                 "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
@@ -238,7 +239,8 @@ class Response(_Form):
             "t2": {**begun.block, "timings": ended.timings},
         }
 
-    def _object(self, status: str) -> dict[str, Any]:
+    def head(self, status: str) -> dict[str, Any]:
+        """The answer without its text."""
         return {
             "id": self.id,
             "object": "response",
@@ -257,7 +259,8 @@ class Response(_Form):
             "top_p": None,
         }
 
-    def _item(self, text: str | None, status: str) -> dict[str, Any]:
+    def item(self, text: str | None, status: str) -> dict[str, Any]:
+        """The message of the answer; without parts where there is no text yet."""
         parts = [] if text is None else [_part(text)]
         return {
             "id": self.id.replace("resp", "msg", 1),
@@ -284,7 +287,7 @@ class _Responses:
         self._events: list[Event] = []
         self._number = 0
         self._place = {
-            "item_id": form._item(None, "in_progress")["id"],
+            "item_id": form.item(None, "in_progress")["id"],
             "output_index": 0,
             "content_index": 0,
         }
@@ -303,10 +306,10 @@ class _Responses:
             yield from self._closed()
 
     def _opened(self, begun: Begun) -> Iterator[str]:
-        response = {**self._form._object("in_progress"), "t2": begun.block}
+        response = {**self._form.head("in_progress"), "t2": begun.block}
         yield self._event("response.created", response=response)
         yield self._event("response.in_progress", response=response)
-        item = self._form._item(None, "in_progress")
+        item = self._form.item(None, "in_progress")
         yield self._event("response.output_item.added", output_index=0, item=item)
         yield self._event("response.content_part.added", part=_part(""), **self._place)
 
@@ -326,7 +329,7 @@ class _Responses:
         error = body["error"]
         said = {"code": error["code"] or error["type"], "message": error["message"]}
         yield self._event("error", **said, param=error["param"])
-        response = {**self._form._object("failed"), "error": {**said, "code": "server_error"}}
+        response = {**self._form.head("failed"), "error": {**said, "code": "server_error"}}
         yield self._event("response.failed", response=response)
 
     def _event(self, kind: str, **values: Any) -> str:

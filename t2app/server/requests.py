@@ -68,8 +68,8 @@ def _list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-def _all_zero_or_text(value: Any) -> bool:
-    """Whether ``response_format`` or ``text.format`` asks for plain text."""
+def _is_text(value: Any) -> bool:
+    """Whether a wish for a format is one for plain text."""
     return value is None or (isinstance(value, dict) and value.get("type") in (None, "text"))
 
 
@@ -135,7 +135,7 @@ class _Drawn(_Request):
 
     @model_validator(mode="after")
     def _text_only(self) -> _Drawn:
-        if not _all_zero_or_text(self.response_format):
+        if not _is_text(self.response_format):
             raise Refused(
                 "response_format: answers cannot be held to a format here; ask for it in words",
                 param="response_format",
@@ -242,7 +242,7 @@ class ResponsesRequest(_Request):
 
     @model_validator(mode="after")
     def _asked(self) -> ResponsesRequest:
-        if self.text is not None and not _all_zero_or_text(self.text.format):
+        if self.text is not None and not _is_text(self.text.format):
             raise Refused(
                 "text.format: answers cannot be held to a format here; ask for it in words",
                 param="text.format",

@@ -287,3 +287,18 @@ def test_what_an_expert_was_told_in_training_is_told_in_the_chat(engine, monkeyp
     *_, last = two_pass.stream(engine, [user(QUESTION)], **mix)
     assert last.adaptation.told == told
     assert seen == [engine.prompt_ids([user(in_front(told, QUESTION))])]
+
+
+def test_without_room_to_keep_nothing_is_left_out(engine):
+    """Whoever asks through the endpoint is told that a conversation is too long."""
+    history = [
+        {"role": "user", "content": "the quick brown fox " * 600},
+        {"role": "assistant", "content": "dog"},
+        {"role": "user", "content": "the lazy dog"},
+    ]
+    with pytest.raises(T2Error, match="too long"):
+        two_pass.begin(engine, history, strategy="off")
+    begun = two_pass.begin(engine, history, strategy="off", room=16)
+    assert begun.prompt == engine.prompt_ids(history[-1:])
+    assert begun.delta is None
+    assert set(begun.timings) == {"first_pass", "switch"}

@@ -33,9 +33,11 @@ class Server:
     url: str
     process: subprocess.Popen
     log: Path
+    key: str = ""
 
-    def http(self, **options: object) -> httpx.Client:
-        return httpx.Client(base_url=self.url, timeout=60, trust_env=False, **options)
+    def http(self) -> httpx.Client:
+        headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        return httpx.Client(base_url=self.url, timeout=60, trust_env=False, headers=headers)
 
     def terminate(self) -> None:
         self.process.send_signal(signal.SIGTERM)
@@ -47,8 +49,8 @@ class Server:
 
 
 @contextmanager
-def running(command: list[str], log: Path, cache: Path) -> Iterator[Server]:
-    """``command`` in a process of its own, with a port of its own, once it answers."""
+def running(command: list[str], log: Path, cache: Path, ready: int = 200) -> Iterator[Server]:
+    """``command`` in a process of its own, once ``/health`` answers with status ``ready``."""
     port = free_port()
     settings = {"HF_HUB_OFFLINE": "1", "T2APP_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
     with log.open("wb") as stream:
@@ -60,21 +62,21 @@ def running(command: list[str], log: Path, cache: Path) -> Iterator[Server]:
         )  # fmt: skip
     server = Server(f"http://127.0.0.1:{port}", process, log)
     try:
-        _wait(server)
+        _wait(server, ready)
         yield server
     finally:
         process.kill()
         process.wait()
 
 
-def _wait(server: Server) -> None:
+def _wait(server: Server, ready: int) -> None:
     deadline = time.monotonic() + START_SECONDS
     with server.http() as http:
         while time.monotonic() < deadline:
             if server.process.poll() is not None:
                 break
             try:
-                if http.get("/health").status_code == 200:
+                if http.get("/health").status_code == ready:
                     return
             except httpx.TransportError:
                 pass
@@ -96,8 +98,11 @@ def start(shared_cache: Path, tmp_path: Path) -> Iterator[Callable[..., Server]]
     """``start("--api-key", "…")``: another server, for this test alone."""
     with_exit = []
 
-    def begin(*options: str, command: tuple[str, ...] = ("-m", "t2app", "serve")) -> Server:
-        context = running([*command, *options], tmp_path / f"log{len(with_exit)}", shared_cache)
+    def begin(
+        *options: str, command: tuple[str, ...] = ("-m", "t2app", "serve"), ready: int = 200
+    ) -> Server:
+        log = tmp_path / f"log{len(with_exit)}"
+        context = running([*command, *options], log, shared_cache, ready)
         with_exit.append(context)
         return context.__enter__()
 

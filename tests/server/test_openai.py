@@ -184,3 +184,21 @@ def test_unknown_fields_are_ignored(client):
         model="math", messages=ASKED, max_tokens=2, user="me", extra_body={"nonsense": [1]}
     )
     assert found.choices[0].finish_reason == "length"
+
+
+def test_a_stream_of_several_answers(client):
+    chunks = client.chat.completions.create(
+        model="base", messages=ASKED, n=3, max_tokens=4, temperature=1.0, seed=1, stream=True
+    )
+    texts, roles, ends = ["", "", ""], [], []
+    for chunk in chunks:
+        for choice in chunk.choices:
+            texts[choice.index] += choice.delta.content or ""
+            roles += [choice.index] if choice.delta.role else []
+            ends += [choice.index] if choice.finish_reason else []
+    assert roles == [0, 1, 2]
+    assert sorted(ends) == [0, 1, 2]
+    whole = client.chat.completions.create(
+        model="base", messages=ASKED, n=3, max_tokens=4, temperature=1.0, seed=1
+    )
+    assert texts == [choice.message.content for choice in whole.choices]

@@ -6,13 +6,18 @@ import json
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from tests.server.conftest import Server, running
 
 ROUTES = ("/v1/chat/completions", "/v1/completions", "/v1/responses")
 CHAT = ROUTES[0]
@@ -135,11 +140,19 @@ def test_whoever_hangs_up_on_a_whole_answer_stops_it(server):
     until_idle(server, 3.0)
 
 
-def test_keys(start):
-    server = start("--api-key", KEY, "--api-key", "another-key")
+@pytest.fixture(scope="module")
+def small(shared_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that asks for a key and answers one at a time; the last test ends it."""
+    log = tmp_path_factory.mktemp("small") / "log"
+    keys = ("--api-key", KEY, "--api-key", "another-key")
+    limits = ("--max-requests", "1", "--max-waiting", "1")
+    with running(["-m", "t2app", "serve", *keys, *limits], log, shared_cache) as found:
+        yield replace(found, key=KEY)
 
+
+def test_keys(small):
     def status(path: str = "/v1/models", **headers: str) -> httpx.Response:
-        with server.http() as http:
+        with replace(small, key="").http() as http:
             return http.get(path, headers=headers)
 
     assert status(authorization=f"Bearer {KEY}").status_code == 200
@@ -154,16 +167,15 @@ def test_keys(start):
     assert "keys in the address are not read" in in_url.json()["error"]["message"]
     assert status("/metrics").status_code == 401
     assert status("/health").status_code == 200
-    assert KEY not in server.log.read_text()
+    assert KEY not in small.log.read_text()
 
 
-def test_a_crowd_is_told_to_come_back(start):
-    server = start("--max-requests", "1", "--max-waiting", "1")
+def test_a_crowd_is_told_to_come_back(small):
     body: dict[str, Any] = {**LONG, "temperature": 2.0, "max_tokens": 400}
-    with server.http() as http, http.stream("POST", CHAT, json=body) as first:
+    with small.http() as http, http.stream("POST", CHAT, json=body) as first:
         lines = first.iter_lines()
         assert next(lines)
-        waiting = threading.Thread(target=lambda: say(server, "base"))
+        waiting = threading.Thread(target=lambda: say(small, "base"))
         waiting.start()
         deadline = time.monotonic() + 10
         while "t2app_requests_waiting 1.0" not in http.get("/metrics").text:
@@ -176,17 +188,16 @@ def test_a_crowd_is_told_to_come_back(start):
     assert not waiting.is_alive()
 
 
-def test_its_end_ends_streams_with_a_last_event(start):
-    server = start()
+def test_its_end_ends_streams_with_a_last_event(small):
     body = {**LONG, "temperature": 2.0, "max_tokens": 2000, "n": 16}
-    with server.http() as http, http.stream("POST", CHAT, json=body) as answer:
+    with small.http() as http, http.stream("POST", CHAT, json=body) as answer:
         events = (line for line in answer.iter_lines() if line)
         assert next(events)
         began = time.monotonic()
-        server.terminate()
+        small.terminate()
         lines = list(events)
-    assert server.process.wait(5) is not None
+    assert small.process.wait(5) is not None
     assert time.monotonic() - began < 5
     assert lines[-1] == "data: [DONE]"
     assert json.loads(lines[-2].removeprefix("data: "))["error"]["code"] == "stopping"
-    assert "Traceback" not in server.log.read_text()
+    assert "Traceback" not in small.log.read_text()
