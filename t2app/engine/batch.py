@@ -201,6 +201,8 @@ class Batch:
             elif not stream.put(token, value):
                 alive.append(start + row)
         self._drop(alive)
+        if NOT_FINITE in tokens:
+            self._rows.wipe()
 
     def _drop(self, alive: list[int]) -> None:
         """Give up all rows but these."""

@@ -90,6 +90,9 @@ class Growing:
         _select(self._cache, chosen)
         return list(alive)
 
+    def wipe(self) -> None:
+        """Nothing to forget: each row is whole."""
+
     def reset(self) -> None:
         """Give up all rows and their memory."""
         self._cache = None

@@ -25,6 +25,8 @@ from t2app.svf.hooks import Effect
 
 # Slots get wider by so many tokens at a time, at least.
 WIDTH_STEP = 64
+# A step looks at a number of columns that this divides: views hold for so many steps.
+VIEW_STEP = 32
 # By how much of the largest logit both ways may differ; bfloat16 has eight bits.
 TOLERANCE = 0.05
 
@@ -35,15 +37,18 @@ class _Layer(CacheLayerMixin):
     def __init__(self, slots: Slots) -> None:
         super().__init__()
         self._slots = slots
+        self.seen: tuple[Tensor, Tensor] | None = None  # views that hold for many steps
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *_: object, **__: object
     ) -> tuple[Tensor, Tensor]:
         """Write one token of each row at its position."""
-        rows, width, at = self._slots.rows, self._slots.seen, self._slots.at
-        keys, values = self.keys[:rows, :, :width], self.values[:rows, :, :width]
-        keys.scatter_(2, at.expand(-1, keys.shape[1], -1, keys.shape[3]), key_states)
-        values.scatter_(2, at.expand(-1, values.shape[1], -1, values.shape[3]), value_states)
+        if self.seen is None:
+            rows, width = self._slots.rows, self._slots.seen
+            self.seen = self.keys[:rows, :, :width], self.values[:rows, :, :width]
+        keys, values = self.seen
+        keys.scatter_(2, self._slots.at(keys), key_states)
+        values.scatter_(2, self._slots.at(values), value_states)
         return keys, values
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
@@ -72,8 +77,9 @@ class Slots(Cache):
         self.lengths: list[int] = []
         self.width = 0  # of every slot
         self.seen = 0  # columns that this step looks at
-        self.at = torch.empty(0)  # (rows, 1, 1, 1): where each row writes
         self._columns = torch.empty(0)
+        self._places = torch.empty(0)  # (rows, 1): where each row writes
+        self._at: dict[tuple[int, int], Tensor] = {}
 
     joins = True
 
@@ -96,18 +102,38 @@ class Slots(Cache):
             mine.keys[place] = theirs.keys[chosen]
             mine.values[place] = theirs.values[chosen]
         self.lengths += [begun.lengths[i] for i in order]
+        self._changed()
 
     def step(self, tokens: Tensor, effect: Effect | None) -> Tensor:
         """One token of each row (B,) in, logits (B, V) for the next out."""
-        self.seen = max(self.lengths) + 1
-        if self.seen > self.width:
-            self._grow(len(self.layers[0].keys), self.seen)
-        places = torch.tensor(self.lengths, device=tokens.device)[:, None]
-        self.at = places[:, :, None, None]
-        mask = (self._columns[: self.seen] <= places)[:, None, None]
-        logits = self._passes.step(tokens[:, None], mask, places, self, effect)
+        needed = max(self.lengths) + 1
+        if needed > self.width:
+            self._grow(len(self.layers[0].keys), needed)
+        if needed > self.seen:
+            self.seen = min(self.width, -(-needed // VIEW_STEP) * VIEW_STEP)
+            self._forget_views()
+        self._places = torch.tensor(self.lengths, device=tokens.device)[:, None]
+        self._at.clear()
+        mask = (self._columns[: self.seen] <= self._places)[:, None, None]
+        logits = self._passes.step(tokens[:, None], mask, self._places, self, effect)
         self.lengths = [length + 1 for length in self.lengths]
         return logits
+
+    def at(self, kept: Tensor) -> Tensor:
+        """Where each row writes into ``kept`` (rows, heads, width, d): (rows, heads, 1, d)."""
+        shape = kept.shape[1], kept.shape[3]
+        if shape not in self._at:
+            self._at[shape] = self._places[:, :, None, None].expand(-1, shape[0], 1, shape[1])
+        return self._at[shape]
+
+    def _changed(self) -> None:
+        """Other rows than before."""
+        self.seen = 0
+        self._forget_views()
+
+    def _forget_views(self) -> None:
+        for layer in self.layers:
+            layer.seen = None
 
     def keep(self, alive: Sequence[int]) -> list[int]:
         """Give up all rows but these; the order in which they lie from now on."""
@@ -121,11 +147,21 @@ class Slots(Cache):
         for hole, row in zip(holes, moved, strict=True):
             order[hole] = row
         self.lengths = [self.lengths[row] for row in order]
+        self._changed()
         return order
+
+    def wipe(self) -> None:
+        """Forget what is behind the rows: even behind a mask, NaN is not nothing."""
+        for layer in self.layers:
+            for kept in (layer.keys, layer.values):
+                kept[self.rows :] = 0
+                for row, length in enumerate(self.lengths):
+                    kept[row, :, length:] = 0
 
     def reset(self) -> None:
         """Give up all rows and their memory."""
         self.lengths, self.width = [], 0
+        self._changed()
         for layer in self.layers:
             layer.keys = layer.values = None
 
@@ -146,6 +182,7 @@ class Slots(Cache):
             layer.keys = _larger(layer.keys, self.rows, rows, width)
             layer.values = _larger(layer.values, self.rows, rows, width)
         self.width = width
+        self._changed()
         self._columns = torch.arange(width, device=self._passes.device)
 
 
