@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from t2app.engine.fixed import FixedSlots
 from t2app.engine.growing import Growing, PaddedBeginning
 from t2app.engine.passes import Passes
 from t2app.engine.requests import Stream, not_finite
@@ -23,22 +23,29 @@ from t2app.models import memory
 from t2app.svf.hooks import Effect
 from t2app.svf.merged import Execution
 
+KINDS = {"growing": Growing, "slots": Slots, "fixed": FixedSlots}
+# Places that are kept for the next batch, with what was recorded there.
+KEPT = 2
 
-@dataclass(frozen=True)
+
 class Means:
-    """What a batch works with. ``slots`` says whether the model's rows may lie in slots.
+    """What batches work with. ``kind`` says how keys and values are kept, a name of ``KINDS``.
 
     ``name`` is the model's, for errors.
     """
 
-    passes: Passes
-    execution: Execution
-    slots: bool
-    name: str
+    def __init__(self, passes: Passes, execution: Execution, kind: str, name: str) -> None:
+        self.passes, self.execution, self.kind, self.name = passes, execution, kind, name
+        self._free: list[FixedSlots] = []
 
     def rows(self) -> Slots | Growing:
         """A place for keys and values."""
-        return Slots(self.passes) if self.slots else Growing(self.passes)
+        return self._free.pop() if self._free else KINDS[self.kind](self.passes)
+
+    def take_back(self, rows: Slots | Growing) -> None:
+        """A place that a batch has done with; memory is kept where making it anew takes long."""
+        if isinstance(rows, FixedSlots) and len(self._free) < KEPT:
+            self._free.append(rows)
 
 
 class Batch:
@@ -77,6 +84,10 @@ class Batch:
     def busy(self) -> bool:
         """Whether anything is left to do."""
         return bool(self._streams or self._waiting or self._begun or self._inbox)
+
+    def end(self) -> None:
+        """Nothing is left to do."""
+        self._means.take_back(self._rows)
 
     def all(self) -> list[Stream]:
         """Every stream that has not ended."""
@@ -176,8 +187,7 @@ class Batch:
     def _step(self) -> None:
         if self._stale:
             self._effect, self._stale = self._effect_of(self._streams), False
-        tokens = torch.tensor(self._last, device=self._means.passes.device)
-        self._hand_out(self._streams, self._rows.step(tokens, self._effect), 0)
+        self._hand_out(self._streams, self._rows.step(self._last, self._effect), 0)
 
     def _effect_of(self, streams: Sequence[Stream]) -> Effect | None:
         """The mixes of these rows; one that all of them share is in effect once."""

@@ -44,7 +44,7 @@ class _Layer(CacheLayerMixin):
     ) -> tuple[Tensor, Tensor]:
         """Write one token of each row at its position."""
         if self.seen is None:
-            rows, width = self._slots.rows, self._slots.seen
+            rows, width = self._slots.shown, self._slots.seen
             self.seen = self.keys[:rows, :, :width], self.values[:rows, :, :width]
         keys, values = self.seen
         keys.scatter_(2, self._slots.at(keys), key_states)
@@ -88,6 +88,11 @@ class Slots(Cache):
         """Rows under way."""
         return len(self.lengths)
 
+    @property
+    def shown(self) -> int:
+        """Rows that this step runs."""
+        return len(self._places)
+
     def begin(self, prompts: Sequence[Prompt]) -> Beginning:
         """Prompts on their way in."""
         return Beginning(self._passes, prompts)
@@ -104,18 +109,20 @@ class Slots(Cache):
         self.lengths += [begun.lengths[i] for i in order]
         self._changed()
 
-    def step(self, tokens: Tensor, effect: Effect | None) -> Tensor:
-        """One token of each row (B,) in, logits (B, V) for the next out."""
+    def step(self, tokens: Sequence[int], effect: Effect | None) -> Tensor:
+        """One token of each row in, logits (B, V) for the next out."""
         needed = max(self.lengths) + 1
         if needed > self.width:
             self._grow(len(self.layers[0].keys), needed)
         if needed > self.seen:
             self.seen = min(self.width, -(-needed // VIEW_STEP) * VIEW_STEP)
             self._forget_views()
-        self._places = torch.tensor(self.lengths, device=tokens.device)[:, None]
+        device = self._passes.device
+        self._places = torch.tensor(self.lengths, device=device)[:, None]
         self._at.clear()
         mask = (self._columns[: self.seen] <= self._places)[:, None, None]
-        logits = self._passes.step(tokens[:, None], mask, self._places, self, effect)
+        ids = torch.tensor(tokens, device=device)[:, None]
+        logits = self._passes.step(ids, mask, self._places, self, effect)
         self.lengths = [length + 1 for length in self.lengths]
         return logits
 
@@ -176,8 +183,9 @@ class Slots(Cache):
 
     def _grow(self, rows: int, width: int) -> None:
         """Wider or more slots, with what is in them."""
-        more = max(WIDTH_STEP, self.width // 4) if width > self.width else 0
-        width = -(-max(width, self.width + more) // WIDTH_STEP) * WIDTH_STEP
+        if width > self.width:
+            width = max(width, self.width + self.width // 4)
+        width = -(-max(width, self.width) // WIDTH_STEP) * WIDTH_STEP
         for layer in self.layers:
             layer.keys = _larger(layer.keys, self.rows, rows, width)
             layer.values = _larger(layer.values, self.rows, rows, width)
@@ -260,7 +268,7 @@ def _difference(passes: Passes) -> float:
     begun = slots.begin(TRIED)
     begun.advance(None, len(TRIED[0]))
     slots.join(begun, range(len(TRIED)))
-    tokens = torch.tensor([ids[0] for ids in TRIED], device=passes.device)
+    tokens = [ids[0] for ids in TRIED]
     worst = 0.0
     for ids, found in zip(TRIED, slots.step(tokens, None), strict=True):
         row = passes.right_padded([[*ids, ids[0]]])

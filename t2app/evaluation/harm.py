@@ -25,10 +25,10 @@ from t2app.adapt import kept
 from t2app.adapt.labels import takes_part
 from t2app.config import cache_dir
 from t2app.engine import Completion, Engine, Prompt
+from t2app.engine.scoring import BASE
 from t2app.errors import T2Error
 from t2app.evaluation.memo import Memo
 from t2app.evaluation.stats import interval_of_mean, wilson
-from t2app.engine.scoring import BASE
 from t2app.svf.expert import Expert
 from t2app.tasks.rewards import normalise
 

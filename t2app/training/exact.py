@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from t2app.engine import Engine
-from t2app.evaluation.measure import prompts_for
 from t2app.engine.scoring import BASE
+from t2app.evaluation.measure import prompts_for
 from t2app.tasks import Problem, Task
 from t2app.training import look
 from t2app.training.moves import Probe

@@ -2,7 +2,7 @@
 
 A job is a run on disk. Each process has one worker thread for its own; runs of other processes
 (another app, the command line) are listed with them, and can be stopped, too. Training leaves the
-model to answers as ``t2app.engine.turns`` says. Not covered: how an expert is trained (``experts``).
+model to answers as ``engine.turns`` says. Not covered: how an expert is trained (``experts``).
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from t2app.data.task import RowsTask
 from t2app.engine import Engine, Prompt
-from t2app.evaluation.measure import prompts_for
 from t2app.engine.scoring import BASE
+from t2app.evaluation.measure import prompts_for
 from t2app.tasks import Problem, Task
 from t2app.training import look, losses
 from t2app.training.moves import Probe

@@ -15,8 +15,8 @@ import torch
 
 from t2app.data.task import RowsTask
 from t2app.engine import TOKENS_AT_ONCE, Engine
-from t2app.evaluation.measure import prompts_for
 from t2app.engine.scoring import CHUNK_LOGITS
+from t2app.evaluation.measure import prompts_for
 from t2app.tasks import Problem, Task
 from t2app.tasks.judging import cut_off
 from t2app.training import batches, formats, losses, next_token, rollouts
