@@ -134,4 +134,3 @@ def _fit(engine: Engine, messages: Sequence[Message], max_new_tokens: int) -> Pr
         while len(kept) > 1 and kept[0]["role"] != "user":
             del kept[0]
     return engine.prompt_ids(kept)
-

@@ -16,6 +16,7 @@ from torch import Tensor
 from t2app.engine.fixed import FixedSlots
 from t2app.engine.growing import Growing, PaddedBeginning
 from t2app.engine.passes import Passes
+from t2app.engine.remembered import Remembered
 from t2app.engine.requests import Stream, not_finite
 from t2app.engine.sampling import NOT_FINITE, logprob, pick
 from t2app.engine.slots import Beginning, Slots
@@ -37,6 +38,7 @@ class Means:
     def __init__(self, passes: Passes, execution: Execution, kind: str, name: str) -> None:
         self.passes, self.execution, self.kind, self.name = passes, execution, kind, name
         self._free: list[FixedSlots] = []
+        self.remembered = Remembered()
 
     def rows(self) -> Slots | Growing:
         """A place for keys and values."""
@@ -149,12 +151,17 @@ class Batch:
 
     def _begin(self) -> None:
         """The streams that come next; those with the same prompt and mix share one row for it."""
+        if self._known(self._waiting[0]):
+            self._begin_behind(self._waiting.popleft())
+            return
         chosen: list[Stream] = []
         distinct: dict[tuple, int] = {}
         prompts: list[list[int]] = []
         order: list[int] = []
         longest = 0
         while self._waiting and len(self._streams) + len(chosen) < self._most:
+            if self._known(self._waiting[0]):
+                break
             ids = self._waiting[0].ids
             key = (id(self._waiting[0].request.delta), *ids)
             longest = max(longest, len(ids))
@@ -167,6 +174,18 @@ class Batch:
             order.append(distinct[key])
             chosen.append(stream)
         self._begun = self._rows.begin(prompts), chosen, order
+
+    def _known(self, stream: Stream) -> int:
+        """Tokens at the beginning of a prompt that need not be read again."""
+        if stream.mix is None:
+            return 0
+        return self._means.remembered.shared(stream.ids, stream.mix)
+
+    def _begin_behind(self, stream: Stream) -> None:
+        """A stream whose beginning is known."""
+        begun = self._rows.begin([stream.ids])
+        begun.behind(self._means.remembered.fill(begun.cache, stream.ids, stream.mix))
+        self._begun = begun, [stream], [0]
 
     def _read(self) -> None:
         """A piece of the prompts; behind the last one their rows join."""
@@ -219,7 +238,12 @@ class Batch:
         if len(alive) == len(self._streams):
             return
         kept = set(alive)
-        _end(stream for row, stream in enumerate(self._streams) if row not in kept)
+        gone = [(row, stream) for row, stream in enumerate(self._streams) if row not in kept]
+        for row, stream in gone:
+            if stream.mix is not None and stream.error is None:
+                ids = stream.ids[: self._rows.lengths[row]]
+                self._means.remembered.add(ids, stream.mix, self._rows.held(row))
+        _end(stream for _, stream in gone)
         order = self._rows.keep(alive)
         self._streams = [self._streams[row] for row in order]
         self._last = [self._last[row] for row in order]

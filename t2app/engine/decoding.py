@@ -11,6 +11,7 @@ from torch import Tensor
 from t2app.engine import sizes
 from t2app.engine.batch import Batch, Means
 from t2app.engine.growing_text import GrowingText
+from t2app.engine.remembered import name_of
 from t2app.engine.requests import Completion, Prompt, Request, Stream
 from t2app.engine.sampling import row_seeds
 from t2app.engine.scheduler import Scheduler
@@ -60,6 +61,9 @@ class Decoding:
         if self.turns.in_background:
             scheduler.run(self._batch(streams))
         else:
+            if self.means.kind != "growing":
+                for stream in streams:
+                    stream.mix = name_of(stream.request.delta)
             scheduler.share(streams, lambda: self._batch([], shared=True))
         open_ = dict(enumerate(streams))
         try:

@@ -97,6 +97,11 @@ class Slots(Cache):
         """Prompts on their way in."""
         return Beginning(self._passes, prompts)
 
+    def held(self, row: int) -> list[tuple[Tensor, Tensor]]:
+        """A copy of keys and values (1, heads, tokens, d) of a row, for each layer."""
+        place = slice(row, row + 1), slice(None), slice(self.lengths[row])
+        return [(layer.keys[place].clone(), layer.values[place].clone()) for layer in self.layers]
+
     def join(self, begun: Beginning, order: Sequence[int]) -> None:
         """Rows of ``begun`` come behind those that are here; one may come more than once."""
         start, longest = self.rows, max(begun.lengths)
@@ -202,6 +207,10 @@ class Beginning:
         self.lengths = [len(prompt) for prompt in prompts]
         self.cache = passes.new_cache()
         self._read = 0
+
+    def behind(self, tokens: int) -> None:
+        """The cache already holds so many tokens of the only prompt."""
+        self._read = tokens
 
     def advance(self, effect: Effect | None, tokens: int) -> Tensor | None:
         """Read so many tokens more; logits (B, V) behind the prompts once they are through.

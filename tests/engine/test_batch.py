@@ -138,6 +138,31 @@ def test_work_that_was_handed_in_whole_does_not_depend_on_who_chats(engine):
     assert busy == quiet
 
 
+def test_a_later_turn_reads_only_what_is_new(engine, passes):
+    mix, other = deltas(engine, 2)
+    talk = [{"role": "user", "content": "the quick brown fox jumps over"}]
+    prompt = engine.prompt_ids(talk)
+    first = said(engine.decode([prompt], mix, max_new_tokens=12))
+    later = [*prompt, *first, *prompts(engine)[1]]
+    expected = engine.generate([later], mix, max_new_tokens=8)[0].token_ids
+    passes.clear()
+    assert said(engine.decode([later], mix.clone(), max_new_tokens=8)) == expected
+    known = 0 if engine.means.kind == "growing" else len(prompt) + len(first) - 1
+    assert passes[0] == (1, len(later) - known)
+    for changed, delta in (([*later[:3], 5, *later[4:]], mix), (later, other), (later, None)):
+        passes.clear()
+        again = said(engine.decode([changed], delta, max_new_tokens=8))
+        assert passes[0][1] == len(later)
+        assert again == engine.generate([changed], delta, max_new_tokens=8)[0].token_ids
+
+
+def test_what_is_remembered_is_limited(engine, monkeypatch):
+    monkeypatch.setattr("t2app.engine.remembered.MOST_TOKENS", 100)
+    for i in range(12):
+        said(engine.decode([[i + 1] * 30], max_new_tokens=3))
+    assert engine.means.remembered._tokens() <= 100
+
+
 # -- faults ----------------------------------------------------------------------------------
 
 

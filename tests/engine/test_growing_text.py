@@ -9,7 +9,8 @@ from t2app.engine.growing_text import GrowingText
 
 
 @pytest.mark.parametrize(
-    "text", ["the quick brown fox", "é😀 ü", "  spaces   inside ", "a\n\nb", "<think>x</think>y", ""]
+    "text",
+    ["the quick brown fox", "é😀 ü", "  spaces   inside ", "a\n\nb", "<think>x</think>y", ""],
 )
 def test_as_all_at_once(empty_engine: Engine, text: str) -> None:
     ids = [*empty_engine.tokenizer(text).input_ids, empty_engine.tokenizer.eos_token_id]
