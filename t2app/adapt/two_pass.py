@@ -126,14 +126,16 @@ def stream(
     # Both rows draw alike, so that luck makes no difference between them.
     seeds = [random.getrandbits(62) if seed is None else seed] * len(prompts)
     said: list[list[int]] = [[] for _ in prompts]
+    growing = [engine.growing_text() for _ in prompts]
     began = time.perf_counter()
     for tokens in engine.decode(
         prompts, delta, max_new_tokens=max_new_tokens, temperature=temperature, seed=seeds
     ):
         for row, token in tokens.items():
             said[row].append(token)
+            growing[row].add(token)
         seconds = time.perf_counter() - began
-        texts = [_whole(engine.text(ids)) for ids in said]
+        texts = [text.text for text in growing]
         answer = replace(
             answer,
             text=texts[0],
@@ -176,8 +178,3 @@ def _prompt(engine: Engine, messages: Sequence[Message], room: int) -> Prompt:
         while len(kept) > 1 and kept[0]["role"] != "user":
             del kept[0]
     return engine.prompt_ids(kept)
-
-
-def _whole(text: str) -> str:
-    """Without a character whose last bytes are still to come."""
-    return text.rstrip("\ufffd")

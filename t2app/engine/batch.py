@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from t2app.engine.fixed import FixedSlots
 from t2app.engine.growing import Growing, PaddedBeginning
 from t2app.engine.passes import Passes
+from t2app.engine.remembered import Remembered
 from t2app.engine.requests import Stream, not_finite
 from t2app.engine.sampling import NOT_FINITE, logprob, pick
 from t2app.engine.slots import Beginning, Slots
@@ -23,22 +24,30 @@ from t2app.models import memory
 from t2app.svf.hooks import Effect
 from t2app.svf.merged import Execution
 
+KINDS = {"growing": Growing, "slots": Slots, "fixed": FixedSlots}
+# Places that are kept for the next batch, with what was recorded there.
+KEPT = 2
 
-@dataclass(frozen=True)
+
 class Means:
-    """What a batch works with. ``slots`` says whether the model's rows may lie in slots.
+    """What batches work with. ``kind`` says how keys and values are kept, a name of ``KINDS``.
 
     ``name`` is the model's, for errors.
     """
 
-    passes: Passes
-    execution: Execution
-    slots: bool
-    name: str
+    def __init__(self, passes: Passes, execution: Execution, kind: str, name: str) -> None:
+        self.passes, self.execution, self.kind, self.name = passes, execution, kind, name
+        self._free: list[FixedSlots] = []
+        self.remembered = Remembered()
 
     def rows(self) -> Slots | Growing:
         """A place for keys and values."""
-        return Slots(self.passes) if self.slots else Growing(self.passes)
+        return self._free.pop() if self._free else KINDS[self.kind](self.passes)
+
+    def take_back(self, rows: Slots | Growing) -> None:
+        """A place that a batch has done with; memory is kept where making it anew takes long."""
+        if isinstance(rows, FixedSlots) and len(self._free) < KEPT:
+            self._free.append(rows)
 
 
 class Batch:
@@ -77,6 +86,10 @@ class Batch:
     def busy(self) -> bool:
         """Whether anything is left to do."""
         return bool(self._streams or self._waiting or self._begun or self._inbox)
+
+    def end(self) -> None:
+        """Nothing is left to do."""
+        self._means.take_back(self._rows)
 
     def all(self) -> list[Stream]:
         """Every stream that has not ended."""
@@ -138,12 +151,17 @@ class Batch:
 
     def _begin(self) -> None:
         """The streams that come next; those with the same prompt and mix share one row for it."""
+        if self._known(self._waiting[0]):
+            self._begin_behind(self._waiting.popleft())
+            return
         chosen: list[Stream] = []
         distinct: dict[tuple, int] = {}
         prompts: list[list[int]] = []
         order: list[int] = []
         longest = 0
         while self._waiting and len(self._streams) + len(chosen) < self._most:
+            if self._known(self._waiting[0]):
+                break
             ids = self._waiting[0].ids
             key = (id(self._waiting[0].request.delta), *ids)
             longest = max(longest, len(ids))
@@ -157,6 +175,18 @@ class Batch:
             chosen.append(stream)
         one_mix = all(s.request.delta is chosen[0].request.delta for s in chosen)
         self._begun = self._rows.begin(prompts, one_mix), chosen, order
+
+    def _known(self, stream: Stream) -> int:
+        """Tokens at the beginning of a prompt that need not be read again."""
+        if stream.mix is None:
+            return 0
+        return self._means.remembered.shared(stream.ids, stream.mix)
+
+    def _begin_behind(self, stream: Stream) -> None:
+        """A stream whose beginning is known."""
+        begun = self._rows.begin([stream.ids], one_mix=True)
+        begun.behind(self._means.remembered.fill(begun.cache, stream.ids, stream.mix))
+        self._begun = begun, [stream], [0]
 
     def _read(self) -> None:
         """A piece of the prompts; behind the last one their rows join."""
@@ -177,8 +207,7 @@ class Batch:
     def _step(self) -> None:
         if self._stale:
             self._effect, self._stale = self._effect_of(self._streams), False
-        tokens = torch.tensor(self._last, device=self._means.passes.device)
-        self._hand_out(self._streams, self._rows.step(tokens, self._effect), 0)
+        self._hand_out(self._streams, self._rows.step(self._last, self._effect), 0)
 
     def _effect_of(self, streams: Sequence[Stream]) -> Effect | None:
         """The mixes of these rows; one that all of them share is in effect once."""
@@ -202,13 +231,20 @@ class Batch:
             elif not stream.put(token, value):
                 alive.append(start + row)
         self._drop(alive)
+        if NOT_FINITE in tokens:
+            self._rows.wipe()
 
     def _drop(self, alive: list[int]) -> None:
         """Give up all rows but these."""
         if len(alive) == len(self._streams):
             return
         kept = set(alive)
-        _end(stream for row, stream in enumerate(self._streams) if row not in kept)
+        gone = [(row, stream) for row, stream in enumerate(self._streams) if row not in kept]
+        for row, stream in gone:
+            if stream.mix is not None and stream.error is None:
+                ids = stream.ids[: self._rows.lengths[row]]
+                self._means.remembered.add(ids, stream.mix, self._rows.held(row))
+        _end(stream for _, stream in gone)
         order = self._rows.keep(alive)
         self._streams = [self._streams[row] for row in order]
         self._last = [self._last[row] for row in order]

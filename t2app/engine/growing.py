@@ -74,11 +74,12 @@ class Growing:
         masks = [pad(m, (width - m.shape[1], 0)) for m in (self._mask, mask)]
         self._mask = torch.cat(masks)
 
-    def step(self, tokens: Tensor, effect: Effect | None) -> Tensor:
-        """One token of each row (B,) in, logits (B, V) for the next out."""
+    def step(self, tokens: Sequence[int], effect: Effect | None) -> Tensor:
+        """One token of each row in, logits (B, V) for the next out."""
         self._mask = pad(self._mask, (0, 1), value=1)
         places = positions(self._mask)[:, -1:]
-        return self._passes.step(tokens[:, None], self._mask, places, self._cache, effect)
+        ids = torch.tensor(tokens, device=self._passes.device)[:, None]
+        return self._passes.step(ids, self._mask, places, self._cache, effect)
 
     def keep(self, alive: Sequence[int]) -> list[int]:
         """Give up all rows but these; the order in which they lie from now on."""
@@ -89,6 +90,9 @@ class Growing:
         self._mask = self._mask[chosen]
         _select(self._cache, chosen)
         return list(alive)
+
+    def wipe(self) -> None:
+        """Nothing to forget: each row is whole."""
 
     def reset(self) -> None:
         """Give up all rows and their memory."""

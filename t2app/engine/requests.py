@@ -60,6 +60,7 @@ class Stream:
         self.error: BaseException | None = None
         self.draws = draws(request.seed, request.limit) if request.temperature > 0 else None
         self.held: object = None  # what must stay in memory meanwhile
+        self.mix: bytes | None = None  # stands for the mix where the row is to be remembered
         self._chat = chat
         self._last: deque[int] = deque(maxlen=chat.longest_end or 1)
 

@@ -135,6 +135,7 @@ class Scheduler:
         with self._lock:
             done = [batch for batch in self._batches if not batch.busy]
             for batch in done:
+                batch.end()
                 self._batches.remove(batch)
                 if batch is self._shared:
                     self._shared = None

@@ -26,6 +26,8 @@ from t2app.svf.hooks import Effect
 
 # Slots get wider by so many tokens at a time, at least.
 WIDTH_STEP = 64
+# A step looks at a number of columns that this divides: views hold for so many steps.
+VIEW_STEP = 32
 # By how much of the largest logit both ways may differ; bfloat16 has eight bits.
 TOLERANCE = 0.05
 
@@ -36,15 +38,18 @@ class _Layer(CacheLayerMixin):
     def __init__(self, slots: Slots) -> None:
         super().__init__()
         self._slots = slots
+        self.seen: tuple[Tensor, Tensor] | None = None  # views that hold for many steps
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *_: object, **__: object
     ) -> tuple[Tensor, Tensor]:
         """Write one token of each row at its position."""
-        rows, width, at = self._slots.rows, self._slots.seen, self._slots.at
-        keys, values = self.keys[:rows, :, :width], self.values[:rows, :, :width]
-        keys.scatter_(2, at.expand(-1, keys.shape[1], -1, keys.shape[3]), key_states)
-        values.scatter_(2, at.expand(-1, values.shape[1], -1, values.shape[3]), value_states)
+        if self.seen is None:
+            rows, width = self._slots.shown, self._slots.seen
+            self.seen = self.keys[:rows, :, :width], self.values[:rows, :, :width]
+        keys, values = self.seen
+        keys.scatter_(2, self._slots.at(keys), key_states)
+        values.scatter_(2, self._slots.at(values), value_states)
         return keys, values
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
@@ -73,8 +78,9 @@ class Slots(Cache):
         self.lengths: list[int] = []
         self.width = 0  # of every slot
         self.seen = 0  # columns that this step looks at
-        self.at = torch.empty(0)  # (rows, 1, 1, 1): where each row writes
         self._columns = torch.empty(0)
+        self._places = torch.empty(0)  # (rows, 1): where each row writes
+        self._at: dict[tuple[int, int], Tensor] = {}
 
     joins = True
 
@@ -87,6 +93,16 @@ class Slots(Cache):
         """Prompts on their way in; ``one_mix`` says that all have the same."""
         return Beginning(self._passes, prompts, shared_beginning(prompts) if one_mix else 0)
 
+    @property
+    def shown(self) -> int:
+        """Rows that this step runs."""
+        return len(self._places)
+
+    def held(self, row: int) -> list[tuple[Tensor, Tensor]]:
+        """A copy of keys and values (1, heads, tokens, d) of a row, for each layer."""
+        place = slice(row, row + 1), slice(None), slice(self.lengths[row])
+        return [(layer.keys[place].clone(), layer.values[place].clone()) for layer in self.layers]
+
     def join(self, begun: Beginning, order: Sequence[int]) -> None:
         """Rows of ``begun`` come behind those that are here; one may come more than once."""
         start, longest = self.rows, max(begun.lengths)
@@ -97,18 +113,40 @@ class Slots(Cache):
             mine.keys[place] = theirs.keys[chosen]
             mine.values[place] = theirs.values[chosen]
         self.lengths += [begun.lengths[i] for i in order]
+        self._changed()
 
-    def step(self, tokens: Tensor, effect: Effect | None) -> Tensor:
-        """One token of each row (B,) in, logits (B, V) for the next out."""
-        self.seen = max(self.lengths) + 1
-        if self.seen > self.width:
-            self._grow(len(self.layers[0].keys), self.seen)
-        places = torch.tensor(self.lengths, device=tokens.device)[:, None]
-        self.at = places[:, :, None, None]
-        mask = (self._columns[: self.seen] <= places)[:, None, None]
-        logits = self._passes.step(tokens[:, None], mask, places, self, effect)
+    def step(self, tokens: Sequence[int], effect: Effect | None) -> Tensor:
+        """One token of each row in, logits (B, V) for the next out."""
+        needed = max(self.lengths) + 1
+        if needed > self.width:
+            self._grow(len(self.layers[0].keys), needed)
+        if needed > self.seen:
+            self.seen = min(self.width, -(-needed // VIEW_STEP) * VIEW_STEP)
+            self._forget_views()
+        device = self._passes.device
+        self._places = torch.tensor(self.lengths, device=device)[:, None]
+        self._at.clear()
+        mask = (self._columns[: self.seen] <= self._places)[:, None, None]
+        ids = torch.tensor(tokens, device=device)[:, None]
+        logits = self._passes.step(ids, mask, self._places, self, effect)
         self.lengths = [length + 1 for length in self.lengths]
         return logits
+
+    def at(self, kept: Tensor) -> Tensor:
+        """Where each row writes into ``kept`` (rows, heads, width, d): (rows, heads, 1, d)."""
+        shape = kept.shape[1], kept.shape[3]
+        if shape not in self._at:
+            self._at[shape] = self._places[:, :, None, None].expand(-1, shape[0], 1, shape[1])
+        return self._at[shape]
+
+    def _changed(self) -> None:
+        """Other rows than before."""
+        self.seen = 0
+        self._forget_views()
+
+    def _forget_views(self) -> None:
+        for layer in self.layers:
+            layer.seen = None
 
     def keep(self, alive: Sequence[int]) -> list[int]:
         """Give up all rows but these; the order in which they lie from now on."""
@@ -122,11 +160,21 @@ class Slots(Cache):
         for hole, row in zip(holes, moved, strict=True):
             order[hole] = row
         self.lengths = [self.lengths[row] for row in order]
+        self._changed()
         return order
+
+    def wipe(self) -> None:
+        """Forget what is behind the rows: even behind a mask, NaN is not nothing."""
+        for layer in self.layers:
+            for kept in (layer.keys, layer.values):
+                kept[self.rows :] = 0
+                for row, length in enumerate(self.lengths):
+                    kept[row, :, length:] = 0
 
     def reset(self) -> None:
         """Give up all rows and their memory."""
         self.lengths, self.width = [], 0
+        self._changed()
         for layer in self.layers:
             layer.keys = layer.values = None
 
@@ -141,12 +189,14 @@ class Slots(Cache):
 
     def _grow(self, rows: int, width: int) -> None:
         """Wider or more slots, with what is in them."""
-        more = max(WIDTH_STEP, self.width // 4) if width > self.width else 0
-        width = -(-max(width, self.width + more) // WIDTH_STEP) * WIDTH_STEP
+        if width > self.width:
+            width = max(width, self.width + self.width // 4)
+        width = -(-max(width, self.width) // WIDTH_STEP) * WIDTH_STEP
         for layer in self.layers:
             layer.keys = _larger(layer.keys, self.rows, rows, width)
             layer.values = _larger(layer.values, self.rows, rows, width)
         self.width = width
+        self._changed()
         self._columns = torch.arange(width, device=self._passes.device)
 
 
@@ -161,6 +211,10 @@ class Beginning:
         self.lengths = [len(prompt) for prompt in prompts]
         self.cache = passes.new_cache()
         self._read = 0
+
+    def behind(self, tokens: int) -> None:
+        """The cache already holds so many tokens of the only prompt."""
+        self._read = tokens
 
     def advance(self, effect: Effect | None, tokens: int) -> Tensor | None:
         """Read so many tokens more; logits (B, V) behind the prompts once they are through.
@@ -233,7 +287,7 @@ def _difference(passes: Passes) -> float:
     begun = slots.begin(TRIED, one_mix=True)
     begun.advance(None, len(TRIED[0]))
     slots.join(begun, range(len(TRIED)))
-    tokens = torch.tensor([ids[0] for ids in TRIED], device=passes.device)
+    tokens = [ids[0] for ids in TRIED]
     worst = 0.0
     for ids, found in zip(TRIED, slots.step(tokens, None), strict=True):
         row = passes.right_padded([[*ids, ids[0]]])

@@ -107,6 +107,11 @@ class ChatFormat:
                 return ""
         return self.visible(self._tokenizer.decode(ids, skip_special_tokens=True))
 
+    @property
+    def whole_at_once(self) -> bool:
+        """Whether ``text`` needs all tokens: where the tags of a thought are special tokens."""
+        return any(tag in self._added for tags in self._thoughts.tags for tag in tags)
+
     def visible(self, text: str) -> str:
         """The answer behind ``</think>``, up to the end of its turn; empty while it thinks."""
         answer = self._thoughts.visible(text)

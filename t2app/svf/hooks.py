@@ -125,11 +125,12 @@ Effect = Callable[[Layer, Tensor], Tensor]
 class Factored:
     """A mix, or one for each row, as the part of delta that belongs to each layer.
 
-    A layer whose part is zero for every row is left alone.
+    A layer whose part is zero for every row is left alone. ``flat`` is the whole delta, (R,) or
+    (B, R), as the layers compute with it.
     """
 
-    def __init__(self, parts: Mapping[str, Tensor]) -> None:
-        self.parts = parts
+    def __init__(self, parts: Mapping[str, Tensor], flat: Tensor) -> None:
+        self.parts, self.flat = parts, flat
 
     def __call__(self, layer: Layer, x: Tensor) -> Tensor:
         """Run ``layer`` on ``x`` (..., n)."""
@@ -202,6 +203,11 @@ class SVF:
                 layer.end_training()
 
     @property
+    def is_in_one_place(self) -> bool:
+        """Whether all adapted layers are on one device."""
+        return len(self._places) == 1
+
+    @property
     def nbytes(self) -> int:
         """Memory that the bases take."""
         return sum(layer.basis.nbytes for layer in self.layers.values())
@@ -213,11 +219,12 @@ class SVF:
         """
         if delta is None or not self.layers:
             return None
-        split = {place: self.layout.split(delta.to(place, self.dtype)) for place in self._places}
+        flat = {place: delta.to(place, self.dtype) for place in self._places}
+        split = {place: self.layout.split(whole) for place, whole in flat.items()}
         parts = {name: split[self.layers[name].place][name] for name in self.touched(delta)}
         if delta.dim() == 2:
             parts = {name: part.unsqueeze(1) for name, part in parts.items()}
-        return Factored(parts) if parts else None
+        return Factored(parts, next(iter(flat.values()))) if parts else None
 
     def touched(self, delta: Tensor) -> list[str]:
         """Names of the layers that ``delta`` changes; all of them if it wants a gradient."""

@@ -28,12 +28,6 @@ from t2app.svf.hooks import SVF, Effect, Layer
 
 EXECUTIONS = ("auto", "factored", "merged")
 
-# ``auto`` merges when an answer has got this long: by then a factored answer has lost about as much
-# time as merging takes, so the choice costs at most twice what the best one would have. A number
-# of tokens, not a measured time, so that the same question always gets the same answer. Measured on
-# two CPU cores at Qwen2.5-0.5B's shape in float32: 7.3 s to merge, 57 ms lost at every token.
-MERGE_AFTER = 128
-
 
 @torch.no_grad()
 def merged_weight(layer: Layer, delta: Tensor, dtype: torch.dtype | None = None) -> Tensor:
@@ -99,9 +93,10 @@ class Merged:
 class Execution:
     """Chooses how a mix is executed, request by request, and shares merged weights between them.
 
-    ``choice`` is ``factored``, ``merged`` or ``auto``: factored until an answer has grown to
-    ``MERGE_AFTER`` tokens, then merged where there is memory for it: ``free()`` tells how many
-    bytes may be taken. Safe to use from several threads.
+    ``choice`` is ``factored``, ``merged`` or ``auto``, which is factored: weights of an answer's
+    own mix serve that answer alone and hold everybody up while they are written. Measured on two
+    CPU cores at Qwen2.5-0.5B's shape in float32: 7.3 s to merge, 57 ms gained at every token.
+    ``free()`` tells how many bytes merged weights may take. Safe to use from several threads.
     """
 
     def __init__(
@@ -116,17 +111,12 @@ class Execution:
         self._alive: weakref.WeakValueDictionary[bytes, Merged] = weakref.WeakValueDictionary()
         self._latest: Merged | None = None
 
-    def changes_at(self, tokens: int) -> bool:
-        """Whether ``effect`` gives something else from this many tokens on."""
-        return self.choice == "auto" and tokens == MERGE_AFTER
-
-    def effect(self, delta: Tensor | None, tokens: int = 0) -> Effect | None:
-        """What to put in effect for ``delta``, None, (R,) or (B, R), after so many tokens.
+    def effect(self, delta: Tensor | None) -> Effect | None:
+        """What to put in effect for ``delta``, None, (R,) or (B, R).
 
         ``T2Error`` if the weights must be merged and there is no memory for them.
         """
-        wanted = self.choice == "merged" or (self.choice == "auto" and tokens >= MERGE_AFTER)
-        if delta is None or delta.dim() != 1 or delta.requires_grad or not wanted:
+        if delta is None or delta.dim() != 1 or delta.requires_grad or self.choice != "merged":
             return self._svf.factored(delta)
         return self._merged(delta) or self._svf.factored(delta)
 
@@ -139,8 +129,6 @@ class Execution:
             self._latest = None  # may be all that is in the way
             needed, free = merged_bytes(self._svf, delta), self._free()
             if needed > free:
-                if self.choice == "auto":
-                    return None
                 raise T2Error(
                     f"merged weights need {needed / 2**30:.1f} GB of memory and there are "
                     f"{free / 2**30:.1f} GB to spare: use --execution factored"

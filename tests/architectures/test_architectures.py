@@ -71,6 +71,17 @@ def test_rows_with_their_own_mix_and_padding(kind, load, monkeypatch, tmp_path):
     ]
     assert [c.token_ids for c in together] == [c.token_ids for c in alone]
 
+    # Rows that join an answer under way, one after the other.
+    streams, joined = [], []
+    for prompt, delta in zip(PROMPTS, deltas, strict=True):
+        streams.append(engine.decode([prompt], delta, max_new_tokens=6))
+        joined.append([next(streams[-1])[0]])
+        for said, stream in zip(joined[:-1], streams, strict=False):
+            said.append(next(stream)[0])
+    for said, stream in zip(joined, streams, strict=True):
+        said += [tokens[0] for tokens in stream]
+    assert joined == [c.token_ids for c in alone]
+
     answers = [c.token_ids for c in alone]
     values, counted = engine.logprobs(PROMPTS, answers, deltas)
     for row, (prompt, answer) in enumerate(zip(PROMPTS, answers, strict=True)):

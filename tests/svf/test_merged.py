@@ -189,26 +189,14 @@ def test_on_a_quantised_base_the_merged_weights_are_not_rounded_again(checkpoint
 # -- when ------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def early(monkeypatch) -> int:
-    """``auto`` merges after three tokens."""
-    monkeypatch.setattr(merged, "MERGE_AFTER", 3)
-    return 3
-
-
-def test_auto_merges_when_the_answer_gets_long(svf, early):
-    execution, delta = Execution(svf), random_delta(svf)
-    assert isinstance(execution.effect(delta), Factored)
-    assert isinstance(execution.effect(delta, early - 1), Factored)
-    assert isinstance(execution.effect(delta, early), Merged)
-    assert [tokens for tokens in range(9) if execution.changes_at(tokens)] == [early]
+def test_auto_never_merges_by_itself(svf):
+    assert isinstance(Execution(svf).effect(random_delta(svf)), Factored)
 
 
 def test_choices(svf):
     delta = random_delta(svf)
-    assert isinstance(Execution(svf, "factored").effect(delta, 10**6), Factored)
+    assert isinstance(Execution(svf, "factored").effect(delta), Factored)
     assert isinstance(Execution(svf, "merged").effect(delta), Merged)
-    assert not Execution(svf, "merged").changes_at(merged.MERGE_AFTER)
     with pytest.raises(T2Error, match="unknown execution 'fused'"):
         Execution(svf, "fused")
 
@@ -216,10 +204,10 @@ def test_choices(svf):
 @pytest.mark.parametrize("choice", merged.EXECUTIONS)
 def test_the_base_rows_and_gradients_are_never_merged(svf, choice):
     execution, delta = Execution(svf, choice), random_delta(svf)
-    assert execution.effect(None, 10**6) is None
-    assert execution.effect(torch.zeros_like(delta), 10**6) is None
-    assert isinstance(execution.effect(delta.expand(2, -1), 10**6), Factored)
-    assert isinstance(execution.effect(delta.clone().requires_grad_(), 10**6), Factored)
+    assert execution.effect(None) is None
+    assert execution.effect(torch.zeros_like(delta)) is None
+    assert isinstance(execution.effect(delta.expand(2, -1)), Factored)
+    assert isinstance(execution.effect(delta.clone().requires_grad_()), Factored)
 
 
 def test_requests_share_a_mix_and_the_last_one_is_kept(svf):
@@ -240,16 +228,13 @@ def test_too_little_memory(svf):
     delta = random_delta(svf)
     needed = merged.merged_bytes(svf, delta)
     assert needed == 4 * sum(layer.module.weight.numel() for layer in svf.layers.values())
-    for choice in ("auto", "merged"):
-        assert isinstance(Execution(svf, choice, lambda: needed).effect(delta, 10**6), Merged)
-    short = lambda: needed - 1  # noqa: E731
-    assert isinstance(Execution(svf, "auto", short).effect(delta, 10**6), Factored)
+    assert isinstance(Execution(svf, "merged", lambda: needed).effect(delta), Merged)
     with pytest.raises(T2Error, match="--execution factored"):
-        Execution(svf, "merged", short).effect(delta)
+        Execution(svf, "merged", lambda: needed - 1).effect(delta)
 
 
-def test_answers_are_the_same_whatever_the_execution(engine, early):
-    """Greedy, in float32: merged from the start, from the third token on, never."""
+def test_answers_are_the_same_whatever_the_execution(engine):
+    """Greedy, in float32: merged or not."""
     engine.ends = set()
     delta = random_delta(engine.svf)
     prompt = engine.prompt_ids(PROMPT)
@@ -266,10 +251,10 @@ def test_answers_are_the_same_whatever_the_execution(engine, early):
     assert said["auto"] == said["merged"] == said["factored"]
 
 
-def test_an_answer_turns_merged_while_another_goes_on(engine, early):
-    """Two requests taking turns token by token: each says what it says alone."""
+def test_merged_and_other_answers_share_a_batch(engine):
+    """Requests taking turns token by token: each says what it says alone."""
     engine.ends = set()
-    engine.execution = Execution(engine.svf, "auto")
+    engine.execution = Execution(engine.svf, "merged")
     prompt = engine.prompt_ids(PROMPT)
     deltas = [random_delta(engine.svf, 1), random_delta(engine.svf, 2), None]
     alone = [engine.generate([prompt], d, max_new_tokens=10)[0].token_ids for d in deltas]

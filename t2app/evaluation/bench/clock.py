@@ -12,6 +12,9 @@ import torch
 # Does one thing once and gives the seconds it took.
 Timed = Callable[[], float]
 
+# Of one measurement: all of them together stay below two minutes.
+MOST_SECONDS = 10.0
+
 
 def timed(action: Callable[[], object]) -> Timed:
     """``action``, timed until a GPU has finished it too."""
@@ -31,13 +34,22 @@ def now() -> float:
     return time.perf_counter()
 
 
-def interleaved(actions: Mapping[str, Timed], rounds: int, warm_up: int = 1) -> dict[str, Any]:
+def interleaved(
+    actions: Mapping[str, Timed],
+    rounds: int,
+    warm_up: int = 1,
+    most_seconds: float = MOST_SECONDS,
+) -> dict[str, Any]:
     """Run every action once a round, each time starting with another one: ABC BCA CAB ...
 
-    Gives for each name ``seconds`` (median), ``low`` and ``high`` (quartiles).
+    Gives for each name ``seconds`` (median), ``low`` and ``high`` (quartiles). No round begins
+    after ``most_seconds``, but there is always one.
     """
     names, times = list(actions), {name: [] for name in actions}
+    began = time.perf_counter()
     for index in range(warm_up + rounds):
+        if index > warm_up and time.perf_counter() - began > most_seconds:
+            break
         first = index % len(names)
         for name in names[first:] + names[:first]:
             seconds = actions[name]()
