@@ -101,7 +101,7 @@ def test_pages_of_other_sites_cannot_ask(server):
 def say(server, model: str, stop_after: int | None = None) -> str:
     """An answer as it is streamed; the line is cut after so many events."""
     text = ""
-    body = {**LONG, "model": model, "max_tokens": 30, "temperature": 1.0, "seed": 5}
+    body = {**LONG, "model": model, "max_tokens": 20, "temperature": 1.0, "seed": 5}
     with server.http() as http, http.stream("POST", CHAT, json=body) as answer:
         assert answer.status_code == 200, answer.read()
         for number, line in enumerate(x for x in answer.iter_lines() if x):
