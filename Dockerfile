@@ -4,7 +4,9 @@
 #   docker build -t t2app --build-arg TORCH=cu130 .   for an NVIDIA GPU (run it with --gpus all)
 #   docker run -p 8000:8000 -e T2APP_API_KEY=… -v t2app:/data t2app
 #
-# Other commands of t2app go behind the name:  docker run -p 7860:7860 t2app app --host 0.0.0.0
+# Other commands of t2app go behind the name; the health check is that of the endpoint:
+#
+#   docker run --no-healthcheck -p 7860:7860 t2app app --host 0.0.0.0 --auth USER:PASS
 FROM python:3.13-slim
 
 ARG TORCH=cpu

@@ -135,6 +135,7 @@ def test_over_standard_input(shared_cache):
     assert "96" in answer.structured_content["answer"]
 
 
+@pytest.mark.slow  # starts one more process; the guard in front of it is tested with the endpoint
 def test_over_http_with_a_key(start):
     server = start(*("--http", "--api-key", KEY), command=("-m", "t2app", "mcp"), ready=404)
     import httpx2
