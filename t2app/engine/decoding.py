@@ -33,12 +33,16 @@ class Decoding:
 
     base: BaseModel
     svf: SVF
-    execution: Execution
     chat: ChatFormat
     ends: Collection[int]
     turns: Turns
     means: Means
     _schedulers: tuple[Scheduler, Scheduler]
+
+    @property
+    def execution(self) -> Execution:
+        """How mixes are executed."""
+        return self.means.execution
 
     def decode(
         self,

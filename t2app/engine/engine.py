@@ -63,7 +63,6 @@ class Engine(Decoding):
         self.model = base.model
         self.tokenizer = base.tokenizer
         self.svf = SVF(base.model, factors, storage=storage, room=self._room())
-        self.execution = Execution(self.svf, execution, self._room)
         self.turns = Turns(partial(_settle, base.device))
         self._schedulers = (Scheduler(self.turns), Scheduler(self.turns))
         head = Head.on(base.model)
@@ -77,7 +76,8 @@ class Engine(Decoding):
         self._deltas: dict[str, tuple[Expert, Tensor]] = {}
         self.chat = base.chat
         self.ends = set(base.chat.ends)
-        self.means = Means(self.passes, self.execution, self._kind(), base.name)
+        way = Execution(self.svf, execution, self._room)
+        self.means = Means(self.passes, way, self._kind(), base.name)
 
     @classmethod
     def load(

@@ -103,8 +103,10 @@ class Scheduler:
         finally:
             with self._lock:
                 self._led = False
-                for _, condition in self._waiting[:1]:
-                    condition.notify()
+                for there, condition in self._waiting:
+                    if not there():  # the others are awake, and may not come back
+                        condition.notify()
+                        break
 
     def _once(self) -> None:
         """One pass of the batch whose turn it is; those who got what they wait for are woken."""

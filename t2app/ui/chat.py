@@ -21,8 +21,8 @@ from t2app.adapt import two_pass
 from t2app.ui import asking, words
 from t2app.ui.resident import Resident
 
-# Several people are answered at once; the engine keeps their mixes apart.
-ANSWERS_AT_ONCE = 4
+# So many people are answered at once, in one batch, each with their own mix.
+ANSWERS_AT_ONCE = 32
 
 # Copies what is read, not its source: without the first pass and what ``safe.shield`` put in.
 COPY_TEXT = """() => {

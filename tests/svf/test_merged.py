@@ -240,7 +240,7 @@ def test_answers_are_the_same_whatever_the_execution(engine):
     prompt = engine.prompt_ids(PROMPT)
     said = {}
     for choice in merged.EXECUTIONS:
-        engine.execution = Execution(engine.svf, choice)
+        engine.means.execution = Execution(engine.svf, choice)
         assert engine.status()["execution"] == choice
         said[choice] = engine.generate([prompt] * 2, delta, max_new_tokens=12)[0].token_ids
         # Rows with mixes of their own, one of them the base.
@@ -254,7 +254,7 @@ def test_answers_are_the_same_whatever_the_execution(engine):
 def test_merged_and_other_answers_share_a_batch(engine):
     """Requests taking turns token by token: each says what it says alone."""
     engine.ends = set()
-    engine.execution = Execution(engine.svf, "merged")
+    engine.means.execution = Execution(engine.svf, "merged")
     prompt = engine.prompt_ids(PROMPT)
     deltas = [random_delta(engine.svf, 1), random_delta(engine.svf, 2), None]
     alone = [engine.generate([prompt], d, max_new_tokens=10)[0].token_ids for d in deltas]
