@@ -12,6 +12,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 ASSETS = ROOT / "assets"
 TINY = "tiny"
+# Other names of models: the first real one, and the best that is here.
+SMOLLM2 = "smollm2"
+AUTO = "auto"
 TINY_DIR = ASSETS / TINY
 
 

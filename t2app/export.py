@@ -18,7 +18,8 @@ from t2app.engine import Engine
 from t2app.errors import T2Error
 from t2app.files import share
 from t2app.models import BaseModel, Report
-from t2app.models.loading import plain_bytes, quiet
+from t2app.models.loading import plain_bytes
+from t2app.models.quiet import quiet
 from t2app.svf.merged import write_into_model
 from t2app.svf.mixing import Weights
 
