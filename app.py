@@ -15,8 +15,8 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from t2app.cli.common import loading
-from t2app.config import TINY
+from t2app.cli.common import MODEL_HELP, loading, logged
+from t2app.config import AUTO
 from t2app.errors import T2Error
 
 LOCAL = "127.0.0.1"
@@ -33,7 +33,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The options; ``T2Error`` for what cannot be one."""
     parser = _Parser(prog="app.py", description="Chat with a model that adapts to each question.")
     add = parser.add_argument
-    add("--model", default=TINY, help="tiny (built in), a folder or a model id on the hub")
+    add("--model", default=AUTO, help=MODEL_HELP)
     add("--quant", default="auto", choices=("auto", "nf4", "int8", "none"), help="how to load it")
     add("--device", default="auto", help="auto, cpu, cuda, or one GPU of several: cuda:1")
     ways = ("auto", "factored", "merged")
@@ -103,7 +103,8 @@ def serve(options: argparse.Namespace) -> None:
     from t2app.engine import Engine
     from t2app.ui import page
 
-    say(f"Loading {options.model} …")
+    logged()
+    say("Loading the model …" if options.model == AUTO else f"Loading {options.model} …")
     # Not kept in a name here: the page may put another model in its place.
     blocks = page.build(
         Engine.load(

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from t2app.cli import common
 from t2app.errors import T2Error
 
 COMMANDS = {
@@ -25,6 +26,7 @@ COMMANDS = {
     "eval": "measure tasks by strategies",
     "bench": "measure speed, memory and accuracy",
     "export": "write a mix as a plain Hugging Face checkpoint",
+    "get": "fetch a real model, or list the models that are here",
     "factors": "compute and cache the SVD factors of a model",
     "pretrain": "make the built-in model again",
 }
@@ -71,6 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         given = sys.argv[1:] if argv is None else argv
         args = parser(given[0] if given else None).parse_args(given)
+        common.logged()
         return args.run(args) or 0
     except T2Error as error:
         print(f"t2app: {error}", file=sys.stderr)

@@ -10,7 +10,8 @@ import argparse
 import time
 from pathlib import Path
 
-from t2app.cli.common import add_json, loading, note, print_json
+from t2app.cli.common import MODEL_HELP, add_json, loading, note, print_json, tell_choice
+from t2app.config import AUTO
 from t2app.svf.mixing import parse_weights
 
 
@@ -18,9 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``export``."""
     parser.add_argument("folder", metavar="DIR", help="a folder that is not there yet, or empty")
     parser.add_argument("--weights", help="the mix: math=0.7,code=0.3 (default: the base model)")
-    parser.add_argument(
-        "--model", default="tiny", help="tiny (built in), a folder, or a Hugging Face id"
-    )
+    parser.add_argument("--model", default=AUTO, help=MODEL_HELP)
     add_json(parser)
 
 
@@ -33,6 +32,8 @@ def run(args: argparse.Namespace) -> int:
     export.check_folder(folder)
     began = time.perf_counter()
     found = export.write(args.model, weights, folder, loading())
+    if args.model == AUTO:
+        tell_choice(found["base"].partition("@")[0])
     found["seconds"] = round(time.perf_counter() - began, 1)
     if args.json:
         print_json(found)

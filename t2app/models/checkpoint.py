@@ -193,6 +193,15 @@ def read_headers(files: list[Path]) -> dict[str, Path]:
     return index
 
 
+def shapes(path: Path) -> list[tuple[str, tuple[int, ...]]]:
+    """Name and shape of each tensor of a safetensors file; ``T2Error`` if it is not whole."""
+    read_headers([path])
+    with path.open("rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    header.pop("__metadata__", None)
+    return [(name, tuple(entry["shape"])) for name, entry in header.items()]
+
+
 def digest(files: list[Path], remember: bool = True) -> str:
     """SHA-256 of the weights: of the file, or of the files' digests where there are several.
 

@@ -28,7 +28,7 @@ from transformers import (
 from t2app import config as paths
 from t2app.errors import T2Error
 from t2app.identity import identity, weights_of
-from t2app.models import checkpoint, memory, precision, ready, source
+from t2app.models import checkpoint, memory, precision, source
 from t2app.models.chat import ChatFormat
 from t2app.models.originals import Originals
 from t2app.models.quiet import quiet
@@ -83,8 +83,6 @@ def load(
 ) -> BaseModel:
     """Load a model by a name that ``source.locate`` takes; ``T2Error`` says what is wrong with it.
 
-    ``"auto"`` is the best one that is here already (``ready``).
-
     ``quant``: ``auto`` is NF4 on a GPU; on a CPU the fastest that fits into memory. ``none`` is
     bfloat16, float32 for the built-in model. ``device``: ``auto`` is the GPU if there is one; a
     model that one GPU cannot hold is spread over all of them, but for one of several processes.
@@ -92,7 +90,7 @@ def load(
     the weights, for their memory.
     """
     place = _place(device)
-    found = source.locate(ready.best(place) if name == paths.AUTO else name, report)
+    found = source.locate(name, report, place)
     with _one_line(found.label):
         config = checkpoint.read_config(found.folder)
         tokenizer = checkpoint.read_tokenizer(found.folder)

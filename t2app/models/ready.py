@@ -2,7 +2,7 @@
 
 That is SmolLM2, once somebody has got it (``t2app get smollm2``, the button on the page) and while
 it fits into memory; otherwise the built-in one. A larger model of Ollama or LM Studio is never
-taken unasked: nobody expects a chat to fill the memory. It is listed (``shelf``) and one click away.
+taken unasked: nobody expects a chat to fill the memory. It is listed (``shelf``), one click away.
 """
 
 from __future__ import annotations

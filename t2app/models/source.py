@@ -10,9 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from t2app import config as paths
 from t2app.errors import T2Error
-from t2app.models import gguf, hub, smollm2
+from t2app.models import gguf, hub, memory, ready, smollm2
 from t2app.models.gguf import names
 from t2app.models.words import Report
 from t2app.svf import foreign
@@ -48,13 +50,15 @@ class Source:
             hub.download(self.label, [WEIGHTS], self.missing, report, self.revision)
 
 
-def locate(name: str, report: Report = lambda *_: None) -> Source:
+def locate(name: str, report: Report = lambda *_: None, place: torch.device = memory.CPU) -> Source:
     """The model of that name; ``T2Error`` if there is none.
 
-    ``"tiny"``, ``"smollm2"``, a folder, a GGUF file, a hub id, or one of the hub's GGUF files as
-    ``ID:Q4_K_M`` or ``ID:FILE.gguf``. All that is to be known of a GGUF file is in it, so that is
-    downloaded and converted here, as ``report`` tells.
+    ``"auto"`` (the best that is here and fits on ``place``, see ``ready``), ``"tiny"``,
+    ``"smollm2"``, a folder, a GGUF file, a hub id, or one of the hub's GGUF files as ``ID:Q4_K_M``
+    or ``ID:FILE.gguf``. All that is to be known of a GGUF file is in it, so that is downloaded and
+    converted here, as ``report`` tells.
     """
+    name = ready.best(place) if name == paths.AUTO else name
     folder = Path(name).expanduser()
     if name == paths.TINY or (name and folder.resolve() == paths.TINY_DIR.resolve()):
         if not paths.TINY_DIR.is_dir():
