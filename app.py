@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from t2app.cli.common import MODEL_HELP, loading, logged
+from t2app.cli.common import MODEL_HELP, chosen, loading, logged
 from t2app.config import AUTO
 from t2app.errors import T2Error
 
@@ -104,11 +104,12 @@ def serve(options: argparse.Namespace) -> None:
     from t2app.ui import page
 
     logged()
-    say("Loading the model …" if options.model == AUTO else f"Loading {options.model} …")
+    model = chosen(options.model, options.device)
+    say(f"Loading {model} …")
     # Not kept in a name here: the page may put another model in its place.
     blocks = page.build(
         Engine.load(
-            options.model,
+            model,
             options.quant,
             options.device,
             report=loading(),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import app
-from t2app.config import TINY
+from t2app.config import AUTO
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +17,7 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_defaults() -> None:
     options = app.parse([])
-    assert (options.model, options.host, options.port) == (TINY, "127.0.0.1", None)
+    assert (options.model, options.host, options.port) == (AUTO, "127.0.0.1", None)
     assert options.auth is None
 
 

@@ -53,23 +53,26 @@ def load_engine(args: argparse.Namespace):
     """The engine that the arguments ask for; factoring shows its progress."""
     from t2app.engine import Engine
 
-    engine = Engine.load(
-        args.model,
+    return Engine.load(
+        chosen(args.model, args.device),
         args.quant,
         args.device,
         report=loading(),
         execution=args.execution,
         storage=args.factors,
     )
-    if args.model == AUTO:
-        tell_choice(engine.base.name)
-    return engine
 
 
-def tell_choice(model: str) -> None:
-    """Which model ``auto`` came to, where it is not the built-in one."""
-    if model != TINY:
-        note(f"t2app: this is {model}, which is here; --model {TINY} takes the built-in one")
+def chosen(model: str, device: str = "cpu") -> str:
+    """What ``auto`` comes to, told where it is not the built-in model; other names stay."""
+    if model != AUTO:
+        return model
+    from t2app.models import precision, ready
+
+    best = ready.best(precision.device_named(device))
+    if best != TINY:
+        note(f"t2app: loading {best}, which is here; --model {TINY} takes the built-in model")
+    return best
 
 
 def loading() -> Callable[[str, int, int], None]:

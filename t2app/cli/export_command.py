@@ -10,7 +10,7 @@ import argparse
 import time
 from pathlib import Path
 
-from t2app.cli.common import MODEL_HELP, add_json, loading, note, print_json, tell_choice
+from t2app.cli.common import MODEL_HELP, add_json, chosen, loading, note, print_json
 from t2app.config import AUTO
 from t2app.svf.mixing import parse_weights
 
@@ -31,9 +31,7 @@ def run(args: argparse.Namespace) -> int:
     folder = Path(args.folder)
     export.check_folder(folder)
     began = time.perf_counter()
-    found = export.write(args.model, weights, folder, loading())
-    if args.model == AUTO:
-        tell_choice(found["base"].partition("@")[0])
+    found = export.write(chosen(args.model), weights, folder, loading())
     found["seconds"] = round(time.perf_counter() - began, 1)
     if args.json:
         print_json(found)

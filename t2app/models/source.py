@@ -98,7 +98,7 @@ def _in_file(path: Path, name: str, report: Report) -> Source:
     if gguf.is_gguf(path) or path.suffix == names.SUFFIX:
         return _converted(path, report)
     raise foreign.as_model(path) or T2Error(
-        f"{name!r} is neither a folder nor GGUF: give the folder that holds config.json"
+        f"{name!r} is not a folder and not GGUF: give the folder that holds config.json"
     )
 
 
