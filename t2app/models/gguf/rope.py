@@ -72,9 +72,8 @@ def _llama3(header: Header, tensor: Tensor, config: PreTrainedConfig) -> dict | 
 
 def _scaled(header: Header, kind: str) -> dict | None:
     factor = header.about("rope.scaling.factor")
-    if not factor:
+    original = header.about("rope.scaling.original_context_length")
+    if not factor or (kind == "yarn" and not original):
         return None
     wanted = {"rope_type": kind, "factor": float(factor)}
-    if original := header.about("rope.scaling.original_context_length"):
-        wanted["original_max_position_embeddings"] = int(original)
-    return wanted
+    return {**wanted, "original_max_position_embeddings": int(original)} if original else wanted

@@ -59,8 +59,8 @@ def write(
     if template is not None:
         writer.add_chat_template(template)
     for key, value in (values or {}).items():
-        add = writer.add_string if isinstance(value, str) else writer.add_float32
-        add(key, value)
+        adds = {str: writer.add_string, int: writer.add_uint32, float: writer.add_float32}
+        adds[type(value)](key, value)
     for name, tensor in _tensors(model).items():
         _add(writer, name, tensor, Kind[kind] if tensor.ndim == 2 else Kind.F32)
     for name, tensor in (extra or {}).items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def test_whatever_a_file_begins_with_is_told_by_content(file, tmp_path):
     assert not header.is_gguf(tmp_path / "text")
     assert not header.is_gguf(tmp_path / "none")
     fails(tmp_path / "text", "is not a GGUF file")
-    with pytest.raises(T2Error, match="cannot read .*none"):
+    with pytest.raises(T2Error, match=r"cannot read .*none"):
         header.read(tmp_path / "none")
 
 
@@ -104,9 +105,9 @@ def test_other_versions(file, tmp_path, version):
 def test_of_no_use_here(tmp_path, changes, pattern):
     path = write(tmp_path / "other.gguf", **changes)
     fails(path, pattern)
-    assert header.unusable(header.read(path)) in str(
-        pytest.raises(T2Error, header.check, [header.read(path)]).value
-    )
+    said = header.unusable(header.read(path))
+    with pytest.raises(T2Error, match=re.escape(said)):
+        header.check([header.read(path)])
 
 
 @pytest.mark.parametrize("name", ["llama", "qwen2", "qwen2moe", "gpt-oss", "lfm2", "gemma3"])

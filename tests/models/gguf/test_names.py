@@ -71,7 +71,9 @@ def test_parts(tmp_path):
     assert names.parts(found[2]) == found
     assert header.read(first).parts == 3
     found[1].unlink()
-    with pytest.raises(T2Error, match="is one of 3 parts and model-00002-of-00003.gguf is missing"):
+    with pytest.raises(
+        T2Error, match=r"is one of 3 parts and model-00002-of-00003.gguf is missing"
+    ):
         names.parts(first)
 
 
