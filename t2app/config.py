@@ -24,6 +24,9 @@ INSTALLED = SHIPPED.is_dir()
 ROOT = SHIPPED if INSTALLED else PACKAGE.parent
 ASSETS = ROOT / "assets"
 TINY = "tiny"
+# Other names of models: the first real one, and the best that is here.
+SMOLLM2 = "smollm2"
+AUTO = "auto"
 TINY_DIR = ASSETS / TINY
 # In a folder of experts: the version whose own experts have been put there.
 SEEDED = ".t2app-version"

@@ -6,8 +6,13 @@ the hub that was downloaded into a folder are the same model.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+# How names of models end that tell how their weights are packed: ``-Q4_K_M``, ``.q8_0``, ``-bf16``.
+QUANTISATION = re.compile(
+    r"[-._](?:UD-)?((?:I?Q\d|TQ\d)(?:_\w+)?|BF16|FP?16|FP?32|MXFP4(?:_MOE)?|NVFP4)$", re.IGNORECASE
+)
 # Digits of the SHA-256 that stand for it.
 DIGITS = 12
 
@@ -25,6 +30,16 @@ def weights_of(base: str) -> str:
 def same_weights(left: str, right: str) -> bool:
     """Whether two such texts stand for the same weights."""
     return weights_of(left) == weights_of(right)
+
+
+def family(base: str) -> str:
+    """What models are called alike that differ in their weights' numbers only, in small letters.
+
+    Of ``NAME@HASH`` or NAME: without the owner, and without what tells how weights are packed.
+    """
+    name = (base.rpartition("@")[0] or base).rpartition("/")[2].lower()
+    name = QUANTISATION.sub("", name)
+    return QUANTISATION.sub("", re.sub(r"[-._]gguf$", "", name))
 
 
 def folders_for(parent: Path, base: str) -> list[Path]:

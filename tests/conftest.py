@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import tempfile
 
-# Before transformers is imported: no test may reach for the network.
+# Before transformers is imported: no test may reach for the network, or take a model that whoever
+# runs it has downloaded for the one that is there by default.
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HOME"] = os.path.join(tempfile.gettempdir(), "t2app-tests-without-models")
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -9,7 +9,7 @@ import pytest
 
 import app
 from t2app.cli import app_command
-from t2app.config import TINY
+from t2app.config import AUTO
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +25,7 @@ def parse(*arguments: str) -> argparse.Namespace:
 
 def test_defaults() -> None:
     options = parse()
-    assert (options.model, options.host, options.port) == (TINY, "127.0.0.1", None)
+    assert (options.model, options.host, options.port) == (AUTO, "127.0.0.1", None)
     assert options.auth is None
     assert not options.api
 

@@ -68,7 +68,7 @@ def save(
     measured = (report or {}).get("rest") or (report or {}).get("examples") or {}
     header = {
         "description": f"{found.parts}: found on {len(shots.shots)} examples of {shots.task.name}",
-        "base": engine.base.base,
+        **engine.trained_on(),
         "task": shots.task.name,
         "objective": OBJECTIVE,
         "reward": shots.task.reward,

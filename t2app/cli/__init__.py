@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from t2app.cli import common
 from t2app.errors import T2Error
 
 COMMANDS = {
@@ -28,6 +29,7 @@ COMMANDS = {
     "export": "write a mix as a plain Hugging Face checkpoint",
     "serve": "serve an endpoint with OpenAI's protocol",
     "mcp": "serve agents through the Model Context Protocol",
+    "get": "fetch a real model, or list the models that are here",
     "factors": "compute and cache the SVD factors of a model",
     "pretrain": "make the built-in model again",
 }
@@ -74,6 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         given = sys.argv[1:] if argv is None else argv
         args = parser(given[0] if given else None).parse_args(given)
+        common.logged()
         return args.run(args) or 0
     except T2Error as error:
         print(f"t2app: {error}", file=sys.stderr)

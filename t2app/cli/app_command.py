@@ -13,8 +13,8 @@ import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from t2app.cli import endpoint
-from t2app.cli.common import add_json, loading, note, print_json
-from t2app.config import TINY
+from t2app.cli.common import MODEL_HELP, add_json, chosen, loading, logged, note, print_json
+from t2app.config import AUTO
 from t2app.errors import T2Error
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ LOCAL = endpoint.LOCAL
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``app``."""
     add = parser.add_argument
-    add("--model", default=TINY, help="tiny (built in), a folder or a model id on the hub")
+    add("--model", default=AUTO, help=MODEL_HELP)
     add("--quant", default="auto", choices=("auto", "nf4", "int8", "none"), help="how to load it")
     add("--device", default="auto", help="auto, cpu, cuda, or one GPU of several: cuda:1")
     ways = ("auto", "factored", "merged")
@@ -86,6 +86,8 @@ def serve(options: argparse.Namespace) -> None:
     # The large libraries come after everything that can be refused without them.
     from t2app.ui import page
 
+    logged()
+    options.model = chosen(options.model, options.device)
     say(f"Loading {options.model} …")
     resident = _resident(options)
     blocks = page.build(resident)

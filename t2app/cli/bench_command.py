@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=15, help="rounds of each measurement")
     parser.add_argument("--tokens", type=int, default=64, help="length of the answer")
     parser.add_argument("--out", metavar="FILE", help="add the figures to this JSON file")
-    add_model(parser)
+    add_model(parser)  # the figures are those of the built-in model unless one is named
     # None: not asked for. With --shape they cannot be.
     parser.set_defaults(model=None, execution=None)
 

@@ -86,14 +86,16 @@ def _do(engine: Engine, args: argparse.Namespace) -> dict[str, Any] | None:
     library: Library = engine.library
     match args.action, args.names:
         case "show", [name]:
-            return _details(library.get(name))
+            expert = library.get(name)
+            return {**_details(expert), **_noted(library, expert)}
         case "check", [name]:
             return _check(engine, library.get(name))
         case "compare", _:
             return _alike(library)
         case "import", [file]:
             expert = library.import_file(Path(file), engine.sigma, args.name, args.overwrite)
-            return {"expert": expert.name, "path": str(library.path(expert.name))}
+            path = str(library.path(expert.name))
+            return {"expert": expert.name, "path": path, **_noted(library, expert)}
         case "export", [name, file]:
             library.export(name, Path(file), args.overwrite)
             return {"expert": name, "path": file}
@@ -134,6 +136,12 @@ def _pull(
     return {"expert": expert.name, "path": str(library.path(expert.name))}
 
 
+def _noted(library: Library, expert: Expert) -> dict[str, str]:
+    """What is to be known of an expert of another quantisation."""
+    note = library.note(expert)
+    return {} if note is None else {"note": note}
+
+
 def _check(engine: Engine, expert: Expert) -> dict[str, Any]:
     """Put the expert to other questions and keep what came of it."""
     from t2app.evaluation import harm
@@ -162,11 +170,15 @@ def _alike(library: Library) -> dict[str, Any]:
 def _list(library: Library, as_json: bool) -> int:
     experts, problems = library.experts(), library.problems()
     if as_json:
-        print_json({"experts": [_summary(e) for e in experts.values()], "problems": problems})
+        rows = [{**_summary(e), **_noted(library, e)} for e in experts.values()]
+        print_json({"experts": rows, "problems": problems})
     else:
         for e in map(_summary, experts.values()):
             gain = f"{_percent(e['before'])} -> {_percent(e['after'])}"
             print(f"{e['name']:16} {gain}  {e['description']}")
+        for e in experts.values():
+            if text := library.note(e):
+                note(f"t2app: {e.name} was {text}")
         for file, reason in problems.items():
             note(f"t2app: {file}: {reason}")
     return 0

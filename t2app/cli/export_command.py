@@ -17,7 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from t2app.cli.common import add_json, loading, note, print_json
+from t2app.cli.common import MODEL_HELP, add_json, chosen, loading, note, print_json
+from t2app.config import AUTO
 from t2app.errors import T2Error
 from t2app.svf.mixing import parse_weights
 
@@ -42,9 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="lora: measure base, mix and adapter on N problems of each expert's built-in task",
     )
-    parser.add_argument(
-        "--model", default="tiny", help="tiny (built in), a folder, or a Hugging Face id"
-    )
+    parser.add_argument("--model", default=AUTO, help=MODEL_HELP)
     add_json(parser)
 
 
@@ -54,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
         raise T2Error(f"--rank and --keep are for --as lora, not for {args.way}: leave them out")
     weights = parse_weights(args.weights) if args.weights is not None else {}
     began = time.perf_counter()
+    args.model = chosen(args.model)
     found = _write(args, weights, Path(args.folder))
     found["seconds"] = round(time.perf_counter() - began, 1)
     if args.json:

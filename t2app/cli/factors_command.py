@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import time
 
-from t2app.cli.common import add_json, loading, print_json
+from t2app.cli.common import MODEL_HELP, add_json, loading, print_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``factors``."""
-    parser.add_argument("model", help="tiny, a folder, or a Hugging Face id")
+    parser.add_argument("model", help=MODEL_HELP)
     parser.add_argument("--quant", default="auto", help="auto, nf4, int8 or none")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1")
     add_json(parser)

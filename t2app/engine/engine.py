@@ -30,7 +30,7 @@ from t2app.errors import T2Error
 from t2app.models import BaseModel, Report, memory
 from t2app.models.words import first_line
 from t2app.svd.factor import Factor
-from t2app.svf import library
+from t2app.svf import kin, library
 from t2app.svf.expert import Expert
 from t2app.svf.hooks import SVF
 from t2app.svf.library import Library
@@ -72,7 +72,8 @@ class Engine(Decoding):
         # Singular values (r,) by module name: small, and all that is looked at after the start.
         self.sigma = {name: factor.sigma.cpu() for name, factor in factors.items()}
         experts = library.home(base.name, base.base, base.also)
-        self.library = Library(experts, self.svf.layout.sizes, base.base, base.also)
+        tops = kin.tops(self.sigma)
+        self.library = Library(experts, self.svf.layout.sizes, base.base, base.also, tops)
         self._deltas: dict[str, tuple[Expert, Tensor]] = {}
         self.chat = base.chat
         self.ends = set(base.chat.ends)
@@ -175,6 +176,14 @@ class Engine(Decoding):
             known = (expert, expert.delta(self.svf.layout.names).to(self.base.device))
             self._deltas[expert.name] = known
         return known[1]
+
+    def trained_on(self) -> dict[str, Any]:
+        """What the header of an expert that is made here says of the model."""
+        return {
+            "base": self.base.base,
+            "weights": self.base.quantisation or "original",
+            kin.HEADER: self.library.tops,
+        }
 
     # -- scoring -----------------------------------------------------------------------------
 

@@ -14,7 +14,8 @@ from t2app import models
 from t2app.engine import Engine
 from t2app.export.folder import check_disk, check_folder, megabytes, whole
 from t2app.models import BaseModel, Report
-from t2app.models.loading import plain_bytes, quiet
+from t2app.models.loading import plain_bytes
+from t2app.models.quiet import quiet
 from t2app.svf.merged import write_into_model
 from t2app.svf.mixing import Weights
 

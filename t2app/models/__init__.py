@@ -5,6 +5,6 @@
 
 from t2app.models.loading import BaseModel, factors, load
 from t2app.models.precision import QUANTS
-from t2app.models.source import Report
+from t2app.models.words import Report
 
 __all__ = ["QUANTS", "BaseModel", "Report", "factors", "load"]

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import torch
 
-from t2app.models.memory import Need, factor_bytes
-from t2app.models.precision import compute_dtype, weight_bytes
+from t2app.models.memory import Need, factor_bytes, free
+from t2app.models.precision import choose, compute_dtype, weight_bytes
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class Listed:
 
     name: str
     title: str
-    parameters: int
-    linear: int
-    numbers: int
+    parameters: float
+    linear: float
+    numbers: float
     download: float
     gated: bool = False
 
@@ -35,6 +35,13 @@ class Listed:
         packed = self.linear * weight_bytes(precision) + (self.parameters - self.linear) * own
         factors = self.numbers * factor_bytes(precision, storage, place)
         return Need(int(packed * 1e6), int(factors * 1e6))
+
+    def precision(self, quant: str, storage: str, place: torch.device) -> str:
+        """The precision that ``quant`` comes to on ``place`` as it is now; T2Error for none."""
+        room = free(place)
+        return choose(
+            self.name, quant, place, lambda kind: self.need(kind, storage, place).total <= room
+        )
 
 
 CATALOGUE = (

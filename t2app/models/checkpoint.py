@@ -193,12 +193,22 @@ def read_headers(files: list[Path]) -> dict[str, Path]:
     return index
 
 
-def digest(files: list[Path]) -> str:
+def shapes(path: Path) -> list[tuple[str, tuple[int, ...]]]:
+    """Name and shape of each tensor of a safetensors file; ``T2Error`` if it is not whole."""
+    read_headers([path])
+    with path.open("rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    header.pop("__metadata__", None)
+    return [(name, tuple(entry["shape"])) for name, entry in header.items()]
+
+
+def digest(files: list[Path], remember: bool = True) -> str:
     """SHA-256 of the weights: of the file, or of the files' digests where there are several.
 
-    A file is read once: its digest is kept with its path, size and time of change.
+    A file is read once: its digest is kept with its path, size and time of change. Unless it is
+    not to be remembered, as the path will be another.
     """
-    digests = [_file_digest(path) for path in files]
+    digests = [_file_digest(path) if remember else sha256_of(path) for path in files]
     if len(digests) == 1:
         return digests[0]
     return hashlib.sha256("".join(digests).encode()).hexdigest()
@@ -217,8 +227,7 @@ def _file_digest(path: Path) -> str:
         known = json.loads(note.read_text(encoding="utf-8"))
         if {key: known[key] for key in state} == state:
             return known["sha256"]
-    with real.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = sha256_of(real)
     with suppress(OSError):  # a cache that cannot be written is only slower
         note.parent.mkdir(parents=True, exist_ok=True)
         handle, work = tempfile.mkstemp(dir=note.parent)
@@ -226,3 +235,9 @@ def _file_digest(path: Path) -> str:
             json.dump({**state, "sha256": found}, file)
         os.replace(work, note)
     return found
+
+
+def sha256_of(path: Path) -> str:
+    """Of a file, read from its beginning to its end."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

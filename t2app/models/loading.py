@@ -1,9 +1,9 @@
 """Loading a base model, and the factors of its original weights.
 
-The built-in model, a local folder or a Hugging Face hub id, in full precision or quantised, on one
-device or spread over several GPUs. Everything that can be refused is refused before the weights are
-read. Not covered: checkpoints that are quantised already, pickled weights, models that need code
-from their repository.
+The built-in model, a local folder, a GGUF file or a Hugging Face hub id, in full precision or
+quantised, on one device or spread over several GPUs. Everything that can be refused is refused
+before the weights are read. Not covered: other checkpoints that are quantised already, pickled
+weights, models that need code from their repository.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import transformers
 from transformers import (
     AutoModelForCausalLM,
     PreTrainedConfig,
@@ -32,8 +31,9 @@ from t2app.identity import identity, weights_of
 from t2app.models import checkpoint, memory, precision, source
 from t2app.models.chat import ChatFormat
 from t2app.models.originals import Originals
-from t2app.models.source import Report
-from t2app.models.words import FACTORING, READING, first_line, gigabytes
+from t2app.models.quiet import quiet
+from t2app.models.source import Source
+from t2app.models.words import FACTORING, READING, Report, first_line, gigabytes
 from t2app.svd.cache import load_or_compute
 from t2app.svd.factor import Factor, working_bytes
 from t2app.svd.modules import adapted_modules, module_shape, unadapted
@@ -54,7 +54,8 @@ class BaseModel:
     experts carry: the revision of the hub. ``context`` is the longest sequence in tokens;
     ``device`` where its input goes; ``skipped`` names the weights in its blocks that experts cannot
     adapt; ``notes`` are lines for people about its chat format and context; ``place`` is what it
-    was loaded for, where ``cuda`` without a number means all GPUs.
+    was loaded for, where ``cuda`` without a number means all GPUs. ``quantisation`` is that of the
+    GGUF file that the weights come from, None for original ones.
     """
 
     model: PreTrainedModel
@@ -70,6 +71,7 @@ class BaseModel:
     skipped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     place: torch.device | None = None
+    quantisation: str | None = None
 
 
 def load(
@@ -79,7 +81,7 @@ def load(
     report: Report = lambda *_: None,
     storage: str = "auto",
 ) -> BaseModel:
-    """Load ``"tiny"``, a local folder or a hub id; ``T2Error`` says what is wrong with it.
+    """Load a model by a name that ``source.locate`` takes; ``T2Error`` says what is wrong with it.
 
     ``quant``: ``auto`` is NF4 on a GPU; on a CPU the fastest that fits into memory. ``none`` is
     bfloat16, float32 for the built-in model. ``device``: ``auto`` is the GPU if there is one; a
@@ -88,7 +90,7 @@ def load(
     the weights, for their memory.
     """
     place = _place(device)
-    found = source.locate(name)
+    found = source.locate(name, report, place)
     with _one_line(found.label):
         config = checkpoint.read_config(found.folder)
         tokenizer = checkpoint.read_tokenizer(found.folder)
@@ -104,7 +106,7 @@ def load(
     report(READING, 0, 0)
     model = _model(found.folder, config, kind, place, memory.need(bones, kind, storage, place))
     skipped = kinds_of(unadapted(model))
-    notes = (*chat.notes, *([] if context else [NO_CONTEXT]))
+    notes = (*chat.notes, *([] if context else [NO_CONTEXT]), *found.notes)
     for note in (*([f"experts cannot adapt {'; '.join(skipped)}"] if skipped else []), *notes):
         log.warning("%s: %s", found.label, note)
     return BaseModel(
@@ -112,7 +114,7 @@ def load(
         tokenizer=tokenizer,
         chat=chat,
         name=found.label,
-        base=identity(found.label, checkpoint.digest(files)),
+        base=identity(found.label, _digest(found, files)),
         also=(found.revision,) if found.revision else (),
         device=next(model.get_input_embeddings().parameters()).device,
         precision=kind,
@@ -121,7 +123,17 @@ def load(
         skipped=skipped,
         notes=notes,
         place=place,
+        quantisation=found.note.quantisation if found.note else None,
     )
+
+
+def _digest(found: Source, files: list[Path]) -> str:
+    """SHA-256 that stands for the weights: of the GGUF file, where they are still those of it.
+
+    A newer program may convert it otherwise; it is the same model all the same.
+    """
+    own = checkpoint.digest(files)
+    return found.note.sha256 if found.note and found.note.weights == own else own
 
 
 def plain_bytes(name: str) -> int:
@@ -287,19 +299,3 @@ def _one_line(label: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise T2Error(f"cannot use {label}: {first_line(error)}; choose another model") from error
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """No reports and bars from transformers: what matters becomes one line of a ``T2Error``."""
-    logs = transformers.utils.logging
-    level = logs.get_verbosity()
-    bar = logs.is_progress_bar_enabled()
-    logs.set_verbosity_error()
-    logs.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logs.set_verbosity(level)
-        if bar:
-            logs.enable_progress_bar()

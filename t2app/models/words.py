@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
-# The stages of loading a model; of the first and the last it is counted how much is done.
+# What is being done, how much of it is done, how much there is: bytes, tensors or matrices.
+Report = Callable[[str, int, int], None]
+
+# The stages of loading a model; of all but reading it is counted how much is done.
 DOWNLOADING = "downloading"
+UNPACKING = "unpacking"
 READING = "reading the weights"
 FACTORING = "factoring"
 
@@ -56,9 +61,11 @@ class Pace:
 
 
 def what_is_done(stage: str, done: int, total: int) -> str:
-    """``downloading 1.2 GB of 3.1 GB``, ``factoring matrix 3 of 168``, ``reading the weights``."""
+    """``downloading 1.2 GB of 3.1 GB``, ``factoring matrix 3 of 168``, ``reading the weights`` …"""
     if stage == DOWNLOADING:
         return f"downloading {gigabytes(done)} of {gigabytes(total)}"
+    if stage == UNPACKING:
+        return f"unpacking tensor {done} of {total}"
     if stage == FACTORING:
         return f"factoring matrix {done} of {total}"
     return stage

@@ -26,7 +26,7 @@ from torch import Tensor
 from t2app.errors import T2Error
 from t2app.files import share
 from t2app.identity import same_weights
-from t2app.svf import foreign
+from t2app.svf import foreign, kin
 
 EXPERT_FORMAT = "t2app-expert"
 FORMAT_VERSION = 1
@@ -42,7 +42,9 @@ class Expert:
 
     ``header`` holds JSON values: ``base`` (the model it was trained on), ``description``, ``task``,
     ``objective``, ``reward``, ``seed``, ``dataset_sha256``, ``rows``, ``before``, ``after``,
-    ``created``, ``versions``, ``examples``, ``prototype`` and whatever else a strategy needs.
+    ``created``, ``versions``, ``examples``, ``prototype`` and whatever else a strategy needs;
+    ``weights`` (the quantisation that the base comes from, or ``original``) and ``sigma_max``
+    (see ``kin``).
     """
 
     name: str
@@ -131,15 +133,21 @@ def read_header(path: Path) -> dict[str, Any]:
 
 
 def check_fits(
-    expert: Expert, shapes: Mapping[str, int], base: str, also: Iterable[str] = ()
+    expert: Expert,
+    shapes: Mapping[str, int],
+    base: str,
+    also: Iterable[str] = (),
+    tops: Mapping[str, float] | None = None,
 ) -> None:
     """``T2Error`` naming what differs, unless base, names and sizes (``r`` by name) all agree.
 
-    Bases agree where their weights do, whatever their names. ``also`` are other names of the base's
+    Bases agree where their weights do, whatever their names, and where they are quantisations of
+    one model (``kin``, to which ``tops`` are given). ``also`` are other names of the base's
     weights, such as the revision of the hub that older experts carry.
     """
     label = f"expert {expert.name!r}"
-    if not any(same_weights(expert.base, known) for known in (base, *also)):
+    same = any(same_weights(expert.base, known) for known in (base, *also))
+    if not same and not kin.is_kin(expert.header, base, tops or {}):
         raise T2Error(f"{label} was made for {expert.base}, not for {base}: load that model")
     missing = [name for name in shapes if name not in expert.z]
     if missing:

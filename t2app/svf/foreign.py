@@ -12,11 +12,6 @@ ADAPTER = "adapter_config.json"
 
 def as_model(path: Path) -> T2Error | None:
     """The error for ``path`` given as a model; None where it is nothing that is known here."""
-    if _is_gguf(path):
-        return T2Error(
-            f"{path} is GGUF, weights packed for llama.cpp, and experts need the original ones: "
-            "give the folder or the Hugging Face id of the model that it was made from"
-        )
     adapter = _adapter(path)
     if adapter is not None and (path / "config.json").is_file() and any(path.glob("model*")):
         return T2Error(

@@ -21,7 +21,7 @@ from t2app import config
 from t2app.errors import T2Error
 from t2app.identity import DIGITS, same_weights, weights_of
 from t2app.svf import expert as expert_file
-from t2app.svf import foreign, reference
+from t2app.svf import foreign, kin, reference
 from t2app.svf.expert import Expert
 from t2app.svf.mixing import unknown_expert
 
@@ -95,17 +95,24 @@ def _bases(folder: Path) -> list[str]:
 class Library:
     """Experts of ``folder`` that fit ``shapes`` (``r`` by module name) and ``base``.
 
-    ``also`` are other names of the base's weights (see ``expert.check_fits``).
+    ``also`` are other names of the base's weights, ``tops`` its largest singular values (see
+    ``expert.check_fits``).
     An expert goes by the name of its file. Safe to use from several threads.
     """
 
     def __init__(
-        self, folder: Path, shapes: Mapping[str, int], base: str, also: Iterable[str] = ()
+        self,
+        folder: Path,
+        shapes: Mapping[str, int],
+        base: str,
+        also: Iterable[str] = (),
+        tops: Mapping[str, float] | None = None,
     ) -> None:
         self.folder = Path(folder)
         self.shapes = dict(shapes)
         self.base = base
         self.also = tuple(also)
+        self.tops = dict(tops or {})
         self._lock = threading.Lock()
         self._seen: dict[str, tuple[Stamp, Expert | T2Error]] = {}
 
@@ -118,6 +125,11 @@ class Library:
         """For every file that is damaged or does not fit: its name and the reason, one line."""
         found = self._refresh()
         return {file: str(item) for file, item in found.items() if isinstance(item, T2Error)}
+
+    def note(self, expert: Expert) -> str | None:
+        """What is to be known of an expert that was trained on another quantisation; else None."""
+        known = any(same_weights(expert.base, name) for name in self.also)
+        return None if known else kin.line(expert.header, self.base)
 
     def get(self, name: str) -> Expert:
         """The expert ``name``; ``T2Error`` that names close matches, or why the file is no good."""
@@ -157,7 +169,7 @@ class Library:
         ``T2Error`` for a bad name, an expert that does not fit, or one that is there already.
         """
         path = self.path(check_name(expert.name))
-        expert_file.check_fits(expert, self.shapes, self.base, self.also)
+        expert_file.check_fits(expert, self.shapes, self.base, self.also, self.tops)
         with self._lock:
             if path.exists() and not overwrite:
                 raise T2Error(f"expert {expert.name!r} exists already: choose another name")
@@ -283,7 +295,7 @@ class Library:
         try:
             # Whoever renames the file renames the expert.
             found = replace(expert_file.load(path), name=check_name(path.stem))
-            expert_file.check_fits(found, self.shapes, self.base, self.also)
+            expert_file.check_fits(found, self.shapes, self.base, self.also, self.tops)
         except T2Error as error:
             return error
         # In the order of the model, whatever that of the file.

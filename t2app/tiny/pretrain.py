@@ -22,7 +22,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from t2app.errors import T2Error
 from t2app.files import share
-from t2app.models.loading import quiet
+from t2app.models.quiet import quiet
 from t2app.tiny import corpus
 from t2app.tiny import tokenizer as tiny_tokenizer
 

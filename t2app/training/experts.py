@@ -336,7 +336,7 @@ def header(
     examples = [p.question for p in task.problems("train", prototype.QUESTIONS, "examples")]
     return {
         "description": task.description,
-        "base": engine.base.base,
+        **engine.trained_on(),
         "task": task.name,
         "seed": settings.seed,
         "settings": settings.to_dict(),

@@ -131,7 +131,7 @@ def opened(engine: Engine, now: View, shown: str | None) -> Values:
         charts.strength_figure(strength),
         view.strength_words(strength),
         choice,
-        view.facts(expert, engine.library.size(expert.name)),
+        view.facts(expert, engine.library.size(expert.name), engine.library.note(expert)),
         *_curves(expert),
         view.examples(expert),
         view.shown_header(expert),
@@ -207,7 +207,9 @@ def imported(engine: Engine, now: View, path: str | None, name: str | None) -> V
         expert = engine.library.import_file(Path(path), engine.sigma, wanted)
     except T2Error as error:
         return SAME, note(str(error).replace(str(path), Path(path).name)), SAME, SAME
-    return _moved(engine, expert.name), done(f"{expert.name} is here."), None, ""
+    known = engine.library.note(expert)
+    said = f"{expert.name} is here{f', {known}' if known else ''}."
+    return _moved(engine, expert.name), done(said), None, ""
 
 
 def suggested(path: str | None) -> str:

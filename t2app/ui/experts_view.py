@@ -90,8 +90,8 @@ def title(expert: Expert) -> str:
     return f'<h2>{html.escape(expert.name)}</h2><p class="t2-quiet">{line}</p>'
 
 
-def facts(expert: Expert, size: int) -> str:
-    """What an expert's header says, as far as people ask for it."""
+def facts(expert: Expert, size: int, note: str | None = None) -> str:
+    """What an expert's header says, as far as people ask for it; ``note`` is the library's."""
     header = expert.header
     values = {
         "Right before → after": gain_bar(header),
@@ -104,6 +104,7 @@ def facts(expert: Expert, size: int) -> str:
         "Numbers": f"{compare.numbers(expert):,} in {len(expert.z)} matrices, {size_words(size)}",
         "Made": f"{date_words(header.get('created'))}{_duration(header.get('seconds'))}",
         "Base model": f"<code>{_text(expert.base)}</code>",
+        "Here": _text((note or "")[:1].upper() + (note or "")[1:]),
     }
     items = "".join(
         f"<dt>{name}</dt><dd>{value}</dd>"

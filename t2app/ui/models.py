@@ -18,7 +18,7 @@ import torch
 from t2app.config import TINY
 from t2app.engine import Engine
 from t2app.errors import T2Error
-from t2app.models import memory, precision
+from t2app.models import memory
 from t2app.models.catalogue import CATALOGUE, Listed, listed
 from t2app.models.words import gigabytes
 from t2app.ui.resident import Resident
@@ -112,11 +112,7 @@ def listing(engine: Engine, quant: str, storage: str) -> Any:
 
 def precision_here(engine: Engine, entry: Listed, quant: str, storage: str) -> str:
     """The precision that ``quant`` comes to for a listed model on this machine."""
-    place = _place(engine)
-    free = memory.free(place)
-    return precision.choose(
-        entry.name, quant, place, lambda kind: entry.need(kind, storage, place).total <= free
-    )
+    return entry.precision(quant, storage, _place(engine))
 
 
 def start(resident: Resident, name: str | None, quant: str, storage: str) -> tuple[Any, ...]:
