@@ -6,9 +6,11 @@ Written to ``docs/cli.md``; a test compares them.
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator
 
 from t2app.cli import COMMANDS, parser
+from t2app.config import ROOT
 
 HEAD = """# The command line
 
@@ -20,7 +22,9 @@ bad input. Made from the program by `python -m t2app.cli.document > docs/cli.md`
 
 def markdown() -> str:
     """All commands with their arguments."""
-    return "\n".join([HEAD, *(line for name in COMMANDS for line in _command(name))])
+    text = "\n".join([HEAD, *(line for name in COMMANDS for line in _command(name))])
+    # Defaults that are folders of this clone.
+    return text.replace(f"{ROOT}{os.sep}", "")
 
 
 def _command(name: str) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -55,8 +54,9 @@ class Decoding:
         seed: int | Sequence[int] | None = None,
         tally: dict[int, float] | None = None,
     ) -> Iterator[dict[int, int]]:
-        """Yield, step by step, the next token of every prompt that has not ended: ``{row: token}``.
+        """Yield tokens as they come: ``{row: token}`` for every row that has its next one.
 
+        Rows go on together; where there are more than fit at once, later ones begin later.
         ``delta`` is None, (R,) or (B, R), a mix for each row; so may ``max_new_tokens`` be, a
         number of 1 or more for each. Greedy at temperature 0; ``top_p`` draws among the likeliest
         tokens alone, as few as have that share of the probability. What a row draws depends on its
@@ -75,18 +75,22 @@ class Decoding:
                 for stream in streams:
                     stream.mix = name_of(stream.request.delta)
             scheduler.share(streams, lambda: self._batch([], shared=True))
-        open_ = dict(enumerate(streams))
+        heard = dict.fromkeys(range(len(streams)), 0)  # tokens of each row that has not ended
         try:
-            for step in itertools.count():
-                scheduler.until(partial(_all_have, list(open_.values()), step))
-                said = {row: stream.token(step) for row, stream in open_.items()}
-                open_ = {row: open_[row] for row, token in said.items() if token is not None}
-                if not open_:
-                    return
-                if tally is not None:
-                    for row, stream in open_.items():
-                        tally[row] = tally.get(row, 0.0) + stream.logprobs[step]
-                yield {row: said[row] for row in open_}
+            while heard:
+                scheduler.until(partial(_any_has, [(streams[row], n) for row, n in heard.items()]))
+                said = {
+                    row: streams[row].token(n) for row, n in heard.items() if streams[row].has(n)
+                }
+                for row, token in said.items():
+                    if token is None:
+                        del heard[row]
+                        continue
+                    if tally is not None:
+                        tally[row] = tally.get(row, 0.0) + streams[row].logprobs[heard[row]]
+                    heard[row] += 1
+                if found := {row: token for row, token in said.items() if token is not None}:
+                    yield found
         finally:
             scheduler.leave(streams)
 
@@ -203,5 +207,6 @@ class Decoding:
         return GrowingText(self.chat, self.base.tokenizer)
 
 
-def _all_have(streams: Sequence[Stream], number: int) -> bool:
-    return all(stream.has(number) for stream in streams)
+def _any_has(wanted: Sequence[tuple[Stream, int]]) -> bool:
+    """Whether some stream has its token of that number, or none will come."""
+    return any(stream.has(number) for stream, number in wanted)

@@ -158,12 +158,12 @@ def test_unloading_frees_the_model(own_engine, on_the_page, monkeypatch) -> None
         made.append(Resident(*arguments))
         return made[-1]
 
-    monkeypatch.setattr(page, "Resident", note)
     engine, loader = own_engine.pop(), Loader()
     parts = (engine, engine.model, engine.svf, next(engine.model.parameters()))
     left = [weakref.ref(part) for part in parts]
     # Held until the end, as the server holds the page.
-    _blocks = page.build(engine, load=loader) if on_the_page else note(engine, loader)
+    note(engine, loader)
+    _blocks = page.build(made[0]) if on_the_page else None
     del engine, parts
     made[0].switch("new")
     assert loader.reported.wait(10)

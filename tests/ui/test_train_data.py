@@ -196,7 +196,7 @@ def test_typed_rows_come_back_to_the_table(engine: Engine) -> None:
 
 def test_the_plan_says_what_it_takes_or_why_there_is_none(engine: Engine, sums: str) -> None:
     draft = opened(train_data.opened(engine, sums, 0))["draft"]
-    given = ("auto", 2, 15, 2, 2, 0.2, 0.0, "both", False, 0)
+    given = ("auto", 2, 15, 2, 2, 0.2, 0.0, 0.0, "both", False, 0)
     assert "MB of memory" in train_data.planned(engine, draft, *given)
     assert "Steps is empty" in train_data.planned(engine, draft, "auto", None, *given[2:])
     assert "must not be below 0" in train_data.planned(engine, draft, "auto", -1, *given[2:])
