@@ -45,8 +45,7 @@ def test_what_is_here(home, capsys, monkeypatch):
     assert good["needs"] > memory.SPARE
     assert (base["fits"], base["needs"]) == (None, None)
     assert base["problem"].startswith("has no chat template")
-    for name in ("t2app.models.memory.free", "t2app.models.catalogue.free"):
-        monkeypatch.setattr(name, lambda place: 10**8)
+    monkeypatch.setattr(memory, "free", lambda place: 10**8)
     assert main(["get", "--device", "cpu"]) == 0
     shown = capsys.readouterr().out
     assert f"--model {path}" in shown

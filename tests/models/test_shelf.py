@@ -203,7 +203,7 @@ def test_what_it_needs_is_what_it_takes(home, tmp_path, monkeypatch):
     path.unlink()
     again = only().listed
     assert (again.linear, again.numbers) == (listed.linear, listed.numbers)
-    monkeypatch.setattr("t2app.models.catalogue.free", lambda place: 10**12)
+    monkeypatch.setattr("t2app.models.memory.free", lambda place: 10**12)
     assert only().need(CPU) == listed.need(listed.precision("auto", "auto", CPU), "auto", CPU).total
     assert converted.is_dir()
 
