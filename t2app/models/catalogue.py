@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import torch
 
-from t2app.models.memory import Need, factor_bytes, free
+from t2app.models import memory
+from t2app.models.memory import Need, factor_bytes
 from t2app.models.precision import choose, compute_dtype, weight_bytes
 
 
@@ -38,7 +39,7 @@ class Listed:
 
     def precision(self, quant: str, storage: str, place: torch.device) -> str:
         """The precision that ``quant`` comes to on ``place`` as it is now; T2Error for none."""
-        room = free(place)
+        room = memory.free(place)
         return choose(
             self.name, quant, place, lambda kind: self.need(kind, storage, place).total <= room
         )

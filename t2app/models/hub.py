@@ -43,9 +43,19 @@ def files_of(name: str, patterns: list[str]) -> list[Any]:
 
 
 def downloaded(name: str, patterns: list[str]) -> Path | None:
-    """The folder of what was downloaded before, whole or not; nobody is asked."""
+    """The folder of what was downloaded before, if these files are there; nobody is asked.
+
+    The client knows what else belongs to them, unless another program had put them there.
+    """
     try:
-        return Path(snapshot_download(name, allow_patterns=patterns, local_files_only=True))
+        return Path(
+            snapshot_download(
+                name,
+                allow_patterns=patterns,
+                ignore_patterns=list(IGNORED),
+                local_files_only=True,
+            )
+        )
     except Exception:  # the client raises nearly anything for what is not there
         return None
 

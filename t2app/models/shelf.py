@@ -172,7 +172,7 @@ def _file(path: Path, name: str, title: str, where: str) -> Found:
         size = path.stat().st_size if path.exists() else 0
         return Found(name, title, where, size, problem=str(error).removeprefix(f"{path} "))
     shapes = [(tensor.name, tensor.shape) for header in headers for tensor in header.tensors]
-    if not names.quantisation_named(title):
+    if quantisation.lower() not in title.lower():
         title = f"{title} ({quantisation})"
     return Found(name, title, where, size, _counted(name, title, shapes, size), problem)
 

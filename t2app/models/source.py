@@ -178,7 +178,7 @@ def _packed_on_hub(name: str, wanted: str, report: Report) -> Source:
 
 def _packed_here(name: str, wanted: str, error: Exception, report: Report) -> Source:
     """The same, of what was downloaded before."""
-    folder = hub.downloaded(name, [GGUF, f"*/{GGUF}"])
+    folder = hub.downloaded(name, [])  # whatever is there of them
     files = [] if folder is None else [p.relative_to(folder) for p in folder.rglob(GGUF)]
     if folder is None or not files:
         raise T2Error(f"{name}:{wanted} is not on this computer, and the Hugging Face hub {error}")

@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -132,6 +133,8 @@ def answer(
     An error gives back the conversation as it was ``before``, and the question to the box.
     """
     *kept, turn = turns
+    # Another model may be in use before this one has ended.
+    turn = replace(turn, model=engine.base.name)
     try:
         snapshots = stream(
             engine,
@@ -362,7 +365,9 @@ def status_line(state: Mapping[str, Any], turns: Turns = ()) -> str:
         "Execution": state["execution"],
     }
     if turns and turns[-1].rate:
-        facts["Last answer"] = f"{turns[-1].rate:.0f} tokens/s"
+        model = turns[-1].model
+        other = f", by {model}" if model not in ("", state["model"]) else ""
+        facts["Last answer"] = f"{turns[-1].rate:.0f} tokens/s{other}"
     cells = (
         f"<span><b>{name}</b> {html.escape(str(value))}</span>" for name, value in facts.items()
     )

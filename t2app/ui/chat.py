@@ -18,7 +18,7 @@ import gradio as gr
 
 from t2app import adapt
 from t2app.adapt import two_pass
-from t2app.ui import asking, words
+from t2app.ui import asking, invitation, words
 from t2app.ui.resident import Resident
 
 # So many people are answered at once, in one batch, each with their own mix.
@@ -100,6 +100,7 @@ class Chat:
     talk: Talk
     side: Side
     session: Session
+    invite: invitation.Invitation
 
 
 def build(page: gr.Blocks, resident: Resident, stream: asking.Stream = two_pass.stream) -> Chat:
@@ -108,13 +109,14 @@ def build(page: gr.Blocks, resident: Resident, stream: asking.Stream = two_pass.
     session = _session()
     with gr.Row(elem_id="t2-main"):
         with gr.Column(scale=7, min_width=320, elem_id="t2-talk"):
+            invite = invitation.build(resident, "t2-invite")
             talk = _talk()
             status = gr.HTML(asking.status_line(engine.status()), elem_id="t2-status")
         with gr.Column(scale=3, min_width=300, elem_id="t2-side"):
             side = _side(session, engine.status()["context"])
     _wire_questions(talk, side, session, resident)
     _wire_answers(page, talk, side, session, status, resident, stream)
-    return Chat(talk, side, session)
+    return Chat(talk, side, session, invite)
 
 
 def _session() -> Session:

@@ -35,6 +35,7 @@ class Turn:
 
     ``state`` is "open" while the model is at work, then "done" or "stopped". ``looked`` says that
     the first pass is over; ``weights`` are those of the experts, the rest is the base model's.
+    ``model`` answers, which may not be the one that is in use by now.
     """
 
     question: str
@@ -52,6 +53,7 @@ class Turn:
     second_pass: float = 0.0
     tokens: int = 0
     rate: float = 0.0
+    model: str = ""
 
     def heard(self, answer: Answer) -> Turn:
         """The turn with what a snapshot of the answer adds."""
@@ -109,7 +111,8 @@ def _said(role: str, text: str) -> dict[str, str]:
 
 def messages(turns: Turns) -> list[Message]:
     """Everything the chat shows, in the form that ``gr.Chatbot`` takes."""
-    return [message for turn in turns for message in _of_turn(turn)]
+    several = len({turn.model for turn in turns if turn.model}) > 1
+    return [message for turn in turns for message in _of_turn(turn, several)]
 
 
 def turn_at(turns: Turns, index: int) -> int:
@@ -118,8 +121,9 @@ def turn_at(turns: Turns, index: int) -> int:
     return owners[index]
 
 
-def _of_turn(turn: Turn) -> list[Message]:
-    shown = [_message("user", [safe.shield(turn.question)]), _pass(turn)]
+def _of_turn(turn: Turn, several: bool = False) -> list[Message]:
+    """``several``: of a conversation with more than one model, so each answer names its own."""
+    shown = [_message("user", [safe.shield(turn.question)]), _pass(turn, several)]
     body = _body(turn)
     return [*shown, _message("assistant", body)] if body else shown
 
@@ -129,13 +133,14 @@ def _message(role: str, blocks: Sequence[str], **metadata: Any) -> Message:
     return {"role": role, "content": content, "metadata": metadata or None}
 
 
-def _pass(turn: Turn) -> Message:
+def _pass(turn: Turn, several: bool) -> Message:
     """The accordion: what the first pass saw, and what was mixed from it."""
     if not turn.looked:
         title = "Looking at your question" if turn.state == "open" else "Stopped before an answer"
         status = "pending" if turn.state == "open" else "done"
         return _message("assistant", [""], title=title, status=status)
     log = f"Mix: {mix_words(turn.weights)} · {seconds(turn.first_pass)}"
+    log = f"{safe.shield(turn.model)} · {log}" if several and turn.model else log
     return _message("assistant", [_report(turn)], title=_title(turn), log=log, status="done")
 
 
@@ -175,7 +180,8 @@ def _report(turn: Turn) -> str:
 
 
 def _times(turn: Turn) -> str:
-    words = [f"First pass {seconds(turn.first_pass)}"]
+    words = [safe.shield(turn.model)] if turn.model else []
+    words.append(f"First pass {seconds(turn.first_pass)}")
     if turn.state != "open":
         words.append(f"answer {seconds(turn.second_pass)}")
         words.append(f"{turn.tokens} tokens, {turn.rate:.0f} a second")
@@ -258,9 +264,12 @@ def load(value: Any) -> Turns:
 
 
 def _turn(value: Any) -> Turn:
-    if not isinstance(value, dict) or set(value) != {f.name for f in fields(Turn)}:
+    if not isinstance(value, dict):
         raise ValueError("not a turn")
-    for name in ("question", "strategy", "answer", "why", "told"):
+    value = {"model": "", **value}  # which earlier versions did not keep
+    if set(value) != {f.name for f in fields(Turn)}:
+        raise ValueError("not a turn")
+    for name in ("question", "strategy", "answer", "why", "told", "model"):
         _check(isinstance(value[name], str), name)
     for name in ("label", "base_answer"):
         _check(value[name] is None or isinstance(value[name], str), name)

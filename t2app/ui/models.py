@@ -1,13 +1,14 @@
 """The model tab: what is loaded and how much memory it takes, and another model in its place.
 
 Layout, wiring and the handlers; loading itself is ``resident``'s. Whoever loads a model does so for
-everybody who has the page open, and the browser that did it then draws the page anew. Not covered:
-what a model needs (``t2app.models``).
+everybody who has the page open, and the browser that did it then draws the page anew, once an
+answer that is under way there has ended. Not covered: what a model needs (``t2app.models``).
 """
 
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -15,12 +16,14 @@ import gradio as gr
 import psutil
 import torch
 
-from t2app.config import TINY
+from t2app.config import SMOLLM2, TINY
 from t2app.engine import Engine
 from t2app.errors import T2Error
-from t2app.models import memory
+from t2app.models import memory, shelf
 from t2app.models.catalogue import CATALOGUE, Listed, listed
 from t2app.models.words import gigabytes
+from t2app.ui import conversation, found, invitation
+from t2app.ui.chat import Chat
 from t2app.ui.resident import Resident
 
 SECONDS_BETWEEN_LOOKS = 0.5
@@ -38,8 +41,8 @@ AT_ONCE: dict[str, Any] = {**HANDLER, "concurrency_limit": None}
 RELOAD = "() => { window.location.reload(); }"
 
 
-def build(page: gr.Blocks, resident: Resident) -> None:
-    """Put the tab into ``page``, which must be open."""
+def build(page: gr.Blocks, resident: Resident, talk: Chat) -> None:
+    """Put the tab into ``page``, which must be open; the chat offers the first real model too."""
     kept = resident.engine.svf.storage
     kept = kept if kept in STORAGES else "auto"
     with gr.Row(elem_id="t2-models"):
@@ -51,13 +54,17 @@ def build(page: gr.Blocks, resident: Resident) -> None:
                 visible=resident.engine.base.name != TINY,
                 elem_id="t2-model-unload",
             )
+            gr.HTML("<h2>On this computer</h2>")
+            own = invitation.build(resident, "t2-model-get")
+            here = gr.HTML(elem_id="t2-model-found")
         with gr.Column(scale=6, min_width=300, elem_classes="t2-card"):
             gr.HTML("<h2>Load another model</h2>")
             name = gr.Dropdown(
                 choices=choices(resident.engine, "auto", kept),
                 value=None,
                 label="Model",
-                info="Pick one, or write a Hugging Face id or a folder.",
+                info="Pick one, or write a Hugging Face id (ID:Q4_K_M for one of its GGUF files), "
+                "a folder or a GGUF file.",
                 allow_custom_value=True,
                 elem_id="t2-model-name",
             )
@@ -80,22 +87,30 @@ def build(page: gr.Blocks, resident: Resident) -> None:
     # Counts the models that this browser brought; with each the page is drawn anew.
     brought = gr.State(0)
     clock = gr.Timer(SECONDS_BETWEEN_LOOKS, active=False)
-    shown = [now, unload, load, how_far, clock]
+    offers = (talk.invite, own)
+    shown = [now, unload, load, how_far, clock, *(part for o in offers for part in o.parts)]
 
     for field in (name, quant, storage):
         field.change(resident.bind(needed), [name, quant, storage], needs, **AT_ONCE)
     for field in (quant, storage):
-        field.change(resident.bind(listing), [quant, storage], name, **AT_ONCE)
+        field.change(resident.bind(listing), [quant, storage], [name, here], **AT_ONCE)
+    page.load(resident.bind(listing), [quant, storage], [name, here], **AT_ONCE)
+    for offer in offers:
+        offer.button.click(partial(start, resident, SMOLLM2, "auto", kept), None, shown, **HANDLER)
     load.click(partial(start, resident), [name, quant, storage], shown, **HANDLER)
     unload.click(partial(start, resident, TINY, "auto", "auto"), None, shown, **HANDLER)
-    clock.tick(partial(look, resident), brought, [*shown, brought], **AT_ONCE)
+    looked = [brought, talk.session.turns]
+    clock.tick(partial(look, resident), looked, [*shown, brought], **AT_ONCE)
     brought.change(None, js=RELOAD, **AT_ONCE)
     page.load(partial(arrive, resident), None, shown, **AT_ONCE)
 
 
-def choices(engine: Engine, quant: str, storage: str) -> list[tuple[str, str]]:
-    """The menu: each model with its download and the memory that it needs here."""
-    return [(_choice(engine, entry, quant, storage), entry.name) for entry in CATALOGUE]
+def choices(
+    engine: Engine, quant: str, storage: str, here: Sequence[shelf.Found] = ()
+) -> list[tuple[str, str]]:
+    """The menu: what is ``here``, then each model with its download and the memory it needs."""
+    there = found.choices(here, _place(engine))
+    return there + [(_choice(engine, entry, quant, storage), entry.name) for entry in CATALOGUE]
 
 
 def _choice(engine: Engine, entry: Listed, quant: str, storage: str) -> str:
@@ -105,9 +120,11 @@ def _choice(engine: Engine, entry: Listed, quant: str, storage: str) -> str:
     return f"{entry.title} · {entry.download:.1f} GB to download · {size} of memory{licence}"
 
 
-def listing(engine: Engine, quant: str, storage: str) -> Any:
-    """The menu for another precision or other factors."""
-    return gr.update(choices=choices(engine, quant, storage))
+def listing(engine: Engine, quant: str, storage: str) -> tuple[Any, str]:
+    """The menu for a precision and factors, and the list of what is on this computer."""
+    here = shelf.found()
+    menu = gr.update(choices=choices(engine, quant, storage, here))
+    return menu, found.table(here, _place(engine))
 
 
 def precision_here(engine: Engine, entry: Listed, quant: str, storage: str) -> str:
@@ -122,21 +139,35 @@ def start(resident: Resident, name: str | None, quant: str, storage: str) -> tup
             raise T2Error("pick a model or write its name first")
         resident.switch(name.strip(), quant, str(_place(resident.engine)), storage)
     except T2Error as error:
-        return *_state(resident), note(str(error)), gr.skip()
-    return *_state(resident), progress(resident), gr.Timer(active=True)
+        said = note(str(error))
+        offered = _offers(resident, said if name == SMOLLM2 else "")
+        return *_state(resident), said, gr.skip(), *offered
+    return *_state(resident), progress(resident), gr.Timer(active=True), *_offers(resident)
 
 
-def look(resident: Resident, brought: int) -> tuple[Any, ...]:
-    """How far it is, twice a second while a model is being loaded."""
+def look(resident: Resident, brought: int, turns: conversation.Turns = ()) -> tuple[Any, ...]:
+    """How far it is, twice a second while a model is being loaded.
+
+    Drawing the page anew would break off an answer that is under way in it.
+    """
     loading = resident.loading
     ready = loading is not None and loading.ready
-    clock = gr.skip() if _running(resident) else gr.Timer(active=False)
-    return *_state(resident), progress(resident), clock, brought + 1 if ready else gr.skip()
+    waits = ready and conversation.busy(turns)
+    clock = gr.skip() if _running(resident) or waits else gr.Timer(active=False)
+    again = brought + 1 if ready and not waits else gr.skip()
+    return *_state(resident), progress(resident), clock, *_offers(resident), again
 
 
 def arrive(resident: Resident) -> tuple[Any, ...]:
     """What to show when the page is opened, also while a model is being loaded."""
-    return *_state(resident), progress(resident), gr.Timer(active=_running(resident))
+    clock = gr.Timer(active=_running(resident))
+    return *_state(resident), progress(resident), clock, *_offers(resident)
+
+
+def _offers(resident: Resident, refusal: str = "") -> tuple[Any, ...]:
+    """The offer of a real model, in the chat and on this tab; what came of it, if it was taken."""
+    said = progress(resident) if invitation.accepted(resident) is not None else ""
+    return 2 * invitation.shown(resident, refusal or said)
 
 
 def _running(resident: Resident) -> bool:
@@ -162,6 +193,8 @@ def present(engine: Engine) -> str:
         "Device": state["device"],
         "Context": f"{state['context']:,} tokens",
     }
+    if engine.base.quantisation:
+        facts["Weights"] = f"unpacked from GGUF ({engine.base.quantisation})"
     rows = "".join(f"<dt>{k}</dt><dd>{html.escape(str(v))}</dd>" for k, v in facts.items())
     if engine.base.skipped:
         rows += f"<dt>Not adapted</dt><dd>{html.escape('; '.join(engine.base.skipped))}</dd>"
@@ -197,28 +230,14 @@ def memory_bar(engine: Engine) -> str:
 def needed(engine: Engine, name: str | None, quant: str, storage: str) -> str:
     """What the chosen model would take here, in words; nothing for one that is not listed."""
     entry = listed((name or "").strip())
-    if entry is None:
+    one = next((one for one in shelf.found() if one.name == name and not one.problem), None)
+    if entry is None and one is None:
         text = "What it needs is checked before anything is loaded." if name else BUILT_IN
         return f'<p class="t2-quiet">{text}</p>'
     try:
-        kind = precision_here(engine, entry, quant, storage)
+        return found.about(entry or one.listed, one, quant, storage, _place(engine))
     except T2Error as error:
         return note(str(error))
-    free = memory.free(_place(engine))
-    need = entry.need(kind, storage, _place(engine))
-    fits = need.total <= free
-    verdict = "fits" if fits else "does not fit"
-    count = entry.parameters
-    size = f"{count / 1000:.1f} billion" if count >= 1000 else f"{count} million"
-    text = (
-        f"<b>{entry.title}</b>, {size} parameters, {entry.download:.1f} GB to download. In {kind} "
-        f"it takes {gigabytes(need.total)} of memory ({gigabytes(need.weights)} for the weights, "
-        f"{gigabytes(need.factors)} for the factors), which <b>{verdict}</b> into the "
-        f"{gigabytes(free)} that are free."
-    )
-    if entry.gated:
-        text += " Its licence has to be accepted on huggingface.co first."
-    return f'<p class="t2-quiet {"" if fits else "t2-short"}">{text}</p>'
 
 
 def progress(resident: Resident) -> str:

@@ -49,7 +49,7 @@ def build(
             with gr.Tab("Few-shot", id=words.TAB_FEW_SHOT):
                 few_shot.build(page, resident, tabs, talk, search)
             with gr.Tab("Model", id=words.TAB_MODEL):
-                models.build(page, resident)
+                models.build(page, resident, talk)
     return page
 
 

@@ -93,8 +93,8 @@ HOW_IT_WORKS = (
 )
 REACH = (
     "The built-in model is very small. It knows word problems, short Python functions, multiple "
-    "choice about everyday facts, and small talk. For more, start the app with a larger model: "
-    "<code>python app.py --model NAME</code>."
+    "choice about everyday facts, and small talk. For more, get a real model on the tab Model, or "
+    "start the app with one: <code>python app.py --model NAME</code>."
 )
 
 MEASURING = "How well this sorts questions on this model is being measured."

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from t2app import config
+from tests.models.gguf.making import write
 
 COMMIT = "0a1b2c3d4e5f60718293a4b5c6d7e8f901234567"
 # Run in a process of its own: where the hub is, its client reads once, when it is imported.
@@ -22,13 +23,12 @@ SCRIPT = """
 import json, shutil, sys
 from t2app import models
 from t2app.errors import T2Error
-from t2app.models import source
 
 said = []
 for name in json.loads(sys.argv[1]):
     if name == "full disk":
         usage = shutil.disk_usage(".")._replace(free=1000)
-        source.shutil.disk_usage = lambda path: usage
+        shutil.disk_usage = lambda path: usage
         continue
     reports = []
     try:
@@ -45,6 +45,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
 
     root: Path
     asked: list[str]
+    breaks = False  # whether weights are sent only in part
 
     def log_message(self, *_: object) -> None:
         pass
@@ -63,13 +64,15 @@ class Hub(http.server.BaseHTTPRequestHandler):
         if api and parts[2] == "revision":
             return self._send({"id": "/".join(parts[:2]), "sha": COMMIT, "siblings": []})
         if api and parts[2] == "tree":
-            return self._send([self._entry(file) for file in sorted(folder.iterdir())])
+            return self._send([self._entry(folder, file) for file in sorted(folder.rglob("*"))])
         if parts[1].startswith("gated"):
             return self._refuse(403, "GatedRepo")
-        return self._file(folder / parts[-1])
+        return self._file(folder.joinpath(*parts[parts.index("resolve") + 2 :]))
 
-    def _entry(self, file: Path) -> dict:
-        return {"type": "file", "path": file.name, "size": file.stat().st_size, "oid": file.name}
+    def _entry(self, folder: Path, file: Path) -> dict:
+        kind = "directory" if file.is_dir() else "file"
+        path = file.relative_to(folder).as_posix()
+        return {"type": kind, "path": path, "size": file.stat().st_size, "oid": file.name}
 
     def _file(self, file: Path) -> None:
         if not file.is_file():
@@ -87,7 +90,8 @@ class Hub(http.server.BaseHTTPRequestHandler):
             self.send_header(key, value)
         self.end_headers()
         if self.command == "GET":
-            self.wfile.write(data)
+            cut = self.breaks and ".safetensors" in self.path
+            self.wfile.write(data[: len(data) // 2] if cut else data)
 
 
 @pytest.fixture
@@ -177,13 +181,68 @@ def test_from_the_hub(checkpoint, hub, tmp_path):
 
 
 def test_what_is_on_the_hub_and_no_model(checkpoint, hub, tmp_path):
-    put(checkpoint, hub.root / "packed", "model.safetensors")
-    (hub.root / "packed" / "model.gguf").write_bytes(b"GGUF")
     adapter = hub.root / "adapter"
-    adapter.mkdir()
+    adapter.mkdir(parents=True)
     (adapter / "adapter_config.json").write_text('{"base_model_name_or_path": "org/small"}')
     (adapter / "adapter_model.safetensors").write_bytes(b"weights")
-    packed, lora = load(tmp_path, hub.url, "org/packed", "org/adapter")
-    assert "model 'org/packed' is GGUF, weights packed for llama.cpp" in packed["error"]
+    (lora,) = load(tmp_path, hub.url, "org/adapter")
     assert "is a LoRA adapter of 'org/small' and no whole model" in lora["error"]
     assert not [path for path in hub.asked if path.startswith("GET") and "adapter_model" in path]
+
+
+def test_packed_models_of_the_hub(hub, tmp_path):
+    folder = hub.root / "packed"
+    (folder / "big").mkdir(parents=True)
+    write(folder / "small-Q8_0.gguf", "Q8_0")
+    write(folder / "small-Q4_0.gguf", "Q4_0")
+    (folder / "mmproj-small-F16.gguf").write_bytes(b"GGUF")
+    write(folder / "big" / "small-F16.gguf", tensors_a_part=8)
+    cache = {"T2APP_CACHE": str(tmp_path / "cache")}
+    names = ("org/packed:Q4_0", "org/packed:small-Q8_0.gguf", "org/packed:f16", "org/packed")
+    one, two, parts, several = load(tmp_path, hub.url, *names, **cache)
+    assert [m["name"] for m in (one, two, parts)] == ["small-Q4_0", "small-Q8_0", "small-F16"]
+    digest = hashlib.sha256((folder / "small-Q4_0.gguf").read_bytes()).hexdigest()
+    assert one["base"] == f"small-Q4_0@{digest[:12]}"
+    size = (folder / "small-Q4_0.gguf").stat().st_size
+    assert ["downloading", 0, size] in one["reports"]
+    assert "org/packed has 3 GGUF models: choose one (F16, Q4_0, Q8_0)" in several["error"]
+    fetched = {p.split("/")[-1] for p in hub.asked if p.startswith("GET") and "resolve" in p}
+    assert fetched == {"small-Q4_0.gguf", "small-Q8_0.gguf"} | {
+        f"small-F16-0000{part}-of-00003.gguf" for part in (1, 2, 3)
+    }
+    (missing,) = load(tmp_path, hub.url, "org/packed:Q2_K", **cache)
+    assert "org/packed has no 'Q2_K': choose from F16, Q4_0, Q8_0" in missing["error"]
+
+    # Without a network: what was downloaded before.
+    nowhere = "http://127.0.0.1:9"
+    again, other = load(tmp_path, nowhere, "org/packed:Q4_0", "org/never:Q4_0", **cache)
+    assert again.get("base", again) == one["base"]
+    assert "org/never:Q4_0 is not on this computer, and the Hugging Face hub" in other["error"]
+
+
+def test_the_only_packed_model_of_a_repository(hub, tmp_path):
+    (hub.root / "one").mkdir(parents=True)
+    write(hub.root / "one" / "small-Q4_0.gguf", "Q4_0")
+    (found,) = load(tmp_path, hub.url, "org/one", T2APP_CACHE=str(tmp_path / "cache"))
+    assert found["name"] == "small-Q4_0"
+
+
+def test_smollm2_is_the_hubs_where_that_can_be_reached(checkpoint, hub, tmp_path):
+    put(checkpoint, hub.root / "SmolLM2-135M-Instruct")
+    cache = {"T2APP_CACHE": str(tmp_path / "cache"), "PIP_INDEX_URL": "http://127.0.0.1:9"}
+    (found,) = load(tmp_path, hub.url, "smollm2", **cache)
+    assert found["name"] == "HuggingFaceTB/SmolLM2-135M-Instruct"
+    first, auto = load(tmp_path, "http://127.0.0.1:9", "smollm2", "auto", **cache)
+    assert first["base"] == auto["base"] == found["base"]
+
+
+def test_a_download_that_breaks_off_is_one_line(checkpoint, hub, tmp_path):
+    """And goes on at the next try."""
+    put(checkpoint, hub.root / "small")
+    hub.breaks = True
+    (broken,) = load(tmp_path, hub.url, "org/small")
+    assert "was not downloaded to its end: the Hugging Face hub cannot be" in broken["error"]
+    assert "try again, it goes on from there" in broken["error"]
+    hub.breaks = False
+    (whole,) = load(tmp_path, hub.url, "org/small")
+    assert whole["name"] == "org/small"

@@ -64,17 +64,17 @@ CASES = {
     ),
     "GGUF file": (
         lambda p: gguf_file(p / "model.gguf"),
-        "model.gguf is GGUF.*the original ones: give the folder or the Hugging Face id",
+        "model.gguf is cut off or damaged",
         "model.gguf is GGUF.*no expert: choose a .safetensors file",
     ),
     "GGUF file of another name": (
         lambda p: gguf_file(p / "model.safetensors"),
-        "is GGUF",
+        "is cut off or damaged",
         "is GGUF.*no expert",
     ),
     "GGUF folder": (
         lambda p: gguf_folder(p / "quantised"),
-        "quantised is GGUF",
+        "model-q4.gguf is cut off or damaged",
         "quantised is GGUF.*no expert",
     ),
     "weights": (

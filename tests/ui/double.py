@@ -46,7 +46,12 @@ class Double:
         self.closed = 0
         self.library = SimpleNamespace(experts=self._experts)
         self.base = SimpleNamespace(
-            name="tiny", device=torch.device("cpu"), place=None, skipped=(), notes=()
+            name="tiny",
+            device=torch.device("cpu"),
+            place=None,
+            skipped=(),
+            notes=(),
+            quantisation=None,
         )
         self.svf = SimpleNamespace(storage="auto")
 
