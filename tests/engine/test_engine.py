@@ -230,7 +230,9 @@ def test_samples_follow_the_softmax(engine):
     n, temperature = 3000, 1.5
     prompt = prompts(engine)[0]
     rows = [prompt] * n
-    [tokens] = engine.decode(rows, max_new_tokens=1, temperature=temperature, seed=0)
+    steps = list(engine.decode(rows, max_new_tokens=1, temperature=temperature, seed=0))
+    tokens = {row: token for step in steps for row, token in step.items()}
+    assert len(tokens) == n
     counts = torch.bincount(torch.tensor(list(tokens.values())), minlength=300)
     logits = engine.model(torch.tensor([prompt])).logits[0, -1]
     p = (logits / temperature).softmax(-1)
