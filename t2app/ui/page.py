@@ -37,7 +37,7 @@ def build(
         title=words.TITLE, analytics_enabled=False, fill_width=True, delete_cache=SWEEP
     ) as page:
         gr.HTML(_header(), elem_id="t2-header")
-        run, search = train_tab.remembered(), few_shot.remembered()
+        run, search, clock = train_tab.remembered(), few_shot.remembered(), models.watch()
         # In this order. Each tab is one function of its own file.
         with gr.Tabs(selected=words.TAB_CHAT, elem_id="t2-tabs") as tabs:
             with gr.Tab("Chat", id=words.TAB_CHAT):
@@ -49,7 +49,7 @@ def build(
             with gr.Tab("Few-shot", id=words.TAB_FEW_SHOT):
                 few_shot.build(page, resident, tabs, talk, search)
             with gr.Tab("Model", id=words.TAB_MODEL):
-                models.build(page, resident, talk)
+                models.build(page, resident, talk, clock)
     return page
 
 

@@ -316,3 +316,16 @@ def test_status_line() -> None:
     assert "5.3 GB" in line
     assert "42 tokens/s" in line
     assert "tokens/s" not in asking.status_line(state)
+
+
+def test_an_answer_says_which_model_gave_it_when_another_is_in_use_by_then() -> None:
+    double = Double()
+    answering = running(double, (Turn("q", "classifier"),))
+    next(answering)
+    double.base.name = "tiny"
+    *_, last = answering
+    (turn,) = last[0]
+    assert turn.model == "tiny"
+    state = {**double.status(), "model": "org/big"}
+    assert "tokens/s, by tiny" in asking.status_line(state, (turn,))
+    assert ", by" not in asking.status_line(double.status(), (turn,))

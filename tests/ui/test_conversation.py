@@ -141,6 +141,27 @@ def test_the_browser_keeps_the_latest_turns_that_fit() -> None:
     assert [t.answer[0] for t in conversation.load(conversation.dump(large))] == ["y"]
 
 
+def test_answers_of_several_models_name_theirs() -> None:
+    tiny, big = replace(MATH, model="tiny"), replace(MATH, model="org/big <i>")
+
+    def logs(*turns: Turn) -> list[str]:
+        found = [m["metadata"]["log"] for m in conversation.messages(turns) if m["metadata"]]
+        return [safe.unshield(log).partition("Mix:")[0] for log in found]
+
+    assert logs(tiny, tiny) == ["", ""]
+    assert logs(tiny, MATH) == ["", ""]  # kept by a version that did not know
+    assert logs(tiny, big) == ["tiny · ", "org/big <i> · "]
+    assert "tiny · First pass 12 ms" in texts(tiny)[1]
+    assert "<i>" not in texts(big)[1]
+    kept = conversation.dump((tiny, big))
+    assert conversation.load(json.loads(json.dumps(kept))) == (tiny, big)
+
+
+def test_a_conversation_of_an_earlier_version_is_read() -> None:
+    older = {key: value for key, value in asdict(MATH).items() if key != "model"}
+    assert conversation.load({"format": 1, "turns": [older]}) == (MATH,)
+
+
 def changed(**values: Any) -> dict[str, Any]:
     return {"format": 1, "turns": [{**asdict(MATH), **values}]}
 
@@ -159,6 +180,7 @@ def changed(**values: Any) -> dict[str, Any]:
         {"format": 1, "turns": [asdict(MATH)] * 41},
         changed(question=None),
         changed(extra=1),
+        changed(model=None),
         changed(state="flying"),
         changed(weights={"math": "much"}),
         changed(weights={"math": 2}),

